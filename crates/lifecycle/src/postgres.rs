@@ -1,0 +1,160 @@
+//! The connection pool with its limits spelled out, and migrations that wait.
+//!
+//! Guaranteed: no call waits long for a connection or a statement, no transaction stays
+//! open long, and a process started before its database waits for it. The limits are
+//! set as connection options, so that the server keeps them even when this process is
+//! gone: dropping a query's future does not cancel the query.
+//!
+//! Not guaranteed: noticing a vanished server while a statement runs. sqlx has no TCP
+//! keepalive; callers put a timeout around what must not hang. Needs PostgreSQL 17 for
+//! `transaction_timeout`; an older server refuses the connection.
+
+use crate::Stop;
+use anyhow::{Context as _, bail};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{fmt, fs, path::PathBuf, str::FromStr as _, time::Duration};
+use tokio::time::{self, Instant};
+
+/// Pause between two attempts to reach the database at the start.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// A connection attempt has no limit of its own in sqlx.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a process that waits for its database says so.
+const REMIND_EVERY: Duration = Duration::from_secs(10);
+
+/// Where the database is.
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    /// The service's own database: `postgres://role:password@host:5432/name`
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// A file with that URL, for secrets that must not be in the environment
+    #[arg(long, env, value_name = "PATH")]
+    database_url_file: Option<PathBuf>,
+    /// Most connections to the database at a time
+    #[arg(long, env, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    database_connections: u32,
+}
+
+/// Without the URL: it holds the password.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("database_url", &self.database_url.as_ref().map(|_| "***"))
+            .field("database_url_file", &self.database_url_file)
+            .field("database_connections", &self.database_connections)
+            .finish()
+    }
+}
+
+impl Options {
+    fn url(&self) -> anyhow::Result<String> {
+        match (&self.database_url, &self.database_url_file) {
+            (Some(url), None) => Ok(url.clone()),
+            (None, Some(path)) => {
+                let text = fs::read_to_string(path)
+                    .with_context(|| format!("cannot read DATABASE_URL_FILE {}", path.display()))?;
+                Ok(text.trim().to_owned())
+            }
+            (None, None) => bail!("no database: set DATABASE_URL or DATABASE_URL_FILE"),
+            (Some(_), Some(_)) => bail!(
+                "DATABASE_URL and DATABASE_URL_FILE are both set and could name different databases: set one"
+            ),
+        }
+    }
+}
+
+/// A pool that connects when it is first used, so that it can be made while the
+/// database is away.
+pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool> {
+    let connect = PgConnectOptions::from_str(&options.url()?)
+        .context("the database URL is not a valid postgres:// URL")?
+        .application_name(application_name)
+        .options(LIMITS);
+    Ok(PgPoolOptions::new()
+        .max_connections(options.database_connections)
+        // A caller without a connection by then is told UNAVAILABLE: queueing longer
+        // would only spend its deadline. It also bounds the ping below.
+        .acquire_timeout(Duration::from_millis(500))
+        // A connection that died while idle must not fail the call that draws it.
+        .test_before_acquire(true)
+        // Both let a pool follow a database that moved, and shrink after a rush.
+        .idle_timeout(Duration::from_secs(10 * 60))
+        .max_lifetime(Duration::from_secs(30 * 60))
+        .connect_lazy_with(connect))
+}
+
+const LIMITS: [(&str, &str); 3] = [
+    // Ends what its caller gave up on: the server does not notice by itself.
+    ("statement_timeout", "2s"),
+    // A process that stalls inside a transaction holds row locks, and holds back the
+    // horizon below which every relay of the server reads.
+    ("idle_in_transaction_session_timeout", "5s"),
+    // The same for a transaction that is busy, but never done.
+    ("transaction_timeout", "10s"),
+];
+
+/// A migration may rewrite a table, or wait for the one that another instance runs.
+/// A later option wins over an earlier one.
+const NO_LIMITS: [(&str, &str); 2] = [("statement_timeout", "0"), ("transaction_timeout", "0")];
+
+/// Brings the schema up to date. Waits as long as Postgres is away, and says so; a
+/// migration that fails is an error. Returns early when stopped.
+pub async fn migrate(pool: &PgPool, migrator: &Migrator, stop: &Stop) -> anyhow::Result<()> {
+    let options = (*pool.connect_options()).clone().options(NO_LIMITS);
+    tokio::select! {
+        // Crash here: a migration is a transaction; the next start runs it again.
+        () = stop.cancelled() => Ok(()),
+        done = migrate_when_up(&options, migrator) => done,
+    }
+}
+
+async fn migrate_when_up(options: &PgConnectOptions, migrator: &Migrator) -> anyhow::Result<()> {
+    let mut said: Option<Instant> = None;
+    loop {
+        match migrate_once(options, migrator).await {
+            Err(error) if is_away(&error) => {
+                if said.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
+                    tracing::warn!(%error, "waiting for Postgres");
+                    said = Some(Instant::now());
+                }
+            }
+            done => return done.context("migrating the database"),
+        }
+        time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// On a connection of its own: the pool's have limits that a migration may not have.
+async fn migrate_once(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrateError> {
+    let mut connection = connect(options).await?;
+    migrator.run_direct(None, &mut connection, false).await?;
+    // The schema is migrated by now; a failing goodbye changes nothing.
+    connection.close().await.ok();
+    Ok(())
+}
+
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    time::timeout(CONNECT_TIMEOUT, options.connect())
+        .await
+        .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
+}
+
+/// Whether waiting can help. A wrong password or a broken migration stays what it is.
+fn is_away(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    match error {
+        sqlx::Error::Io(_) => true,
+        // 57P01 to 57P03: shutting down, crashed, or starting up. 53300: no free slot.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("57P0") || code == "53300"),
+        _ => false,
+    }
+}

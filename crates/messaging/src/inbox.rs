@@ -1,0 +1,350 @@
+//! Handling what others said, once.
+//!
+//! Problem: Kafka delivers at least once, and this process may die at any point.
+//! Guarantee: an event's id, its effect and the events it causes are written in one
+//! transaction, and the Kafka offset is stored after the commit. A redelivery
+//! meets the id and is absorbed.
+//! Not guaranteed: order. The handler decides by revisions.
+//!
+//! ```text
+//!  receive a batch ▶ begin ▶ insert ids ▶ handle the new ones ▶ park dead letters ▶ commit ▶ store offsets
+//! ```
+//!
+//! A batch is one transaction. If one of its messages cannot be handled now, the
+//! batch is rolled back and its messages are handled one by one, so that one bad
+//! order cannot hurt its neighbors: poison is parked and passed, and a message
+//! that asks for a retry holds back its own partition only.
+
+/// The transaction.
+mod apply;
+/// Partitions that wait for a retry.
+mod hold;
+/// From Kafka's messages to ours.
+mod receive;
+
+pub(crate) use receive::Received;
+pub use receive::{Message, Origin};
+
+use crate::kafka::{self, Consumer, Outage};
+use apply::Attempt;
+use hold::Holds;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::Consumer as _,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use sqlx::{PgConnection, PgPool};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    ops::AddAssign,
+    slice,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The most messages in one transaction.
+const BATCH: usize = 200;
+/// Between two tries when the database or Kafka refuses.
+const RETRY: Duration = Duration::from_millis(500);
+/// What a stopping process grants the batch in hand.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// What closing the consumer may take; librdkafka can hang there.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a handler says of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It had its effect.
+    Done,
+    /// It needs none.
+    Absorbed(Absorbed),
+    /// Not now; try again later, and keep its place.
+    Retry(String),
+    /// Never, for this reason.
+    DeadLetter(String),
+}
+
+/// Why a message needs no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absorbed {
+    /// Its revision is not greater than the last one applied: superseded, or a repeat.
+    Stale,
+    /// It is about something that this consumer does not act on.
+    NotOurs,
+}
+
+/// What a service does with the messages of a topic.
+pub trait Handler: Send + Sync + 'static {
+    /// Handles messages inside the inbox's transaction: one outcome each, in the same
+    /// sequence. A batch may hold several messages of one order. To stay clear of
+    /// deadlocks, lock all aggregates first, ordered by their id.
+    ///
+    /// # Errors
+    /// What the database answers. If it blames the data, the message that did it
+    /// becomes a dead letter; otherwise the batch is tried again.
+    fn handle(
+        &self,
+        conn: &mut PgConnection,
+        messages: &[Message],
+    ) -> impl Future<Output = sqlx::Result<Vec<Outcome>>> + Send;
+
+    /// Called after the commit: the time to wake the relay.
+    fn committed(&self);
+}
+
+/// Consumes one topic for one service.
+pub struct Inbox<H> {
+    pool: PgPool,
+    kafka: kafka::Options,
+    consumer: Consumer,
+    outage: Outage,
+    name: &'static str,
+    topic: String,
+    handler: H,
+    subscribed: bool,
+    /// Received and not yet handled. Survives a failed try.
+    batch: Vec<Received>,
+    holds: Holds,
+}
+
+/// What one call of [`Inbox::process_batch`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processed {
+    /// Messages received.
+    pub received: usize,
+    /// Messages that had their effect.
+    pub done: usize,
+    /// Messages whose id the inbox knew.
+    pub duplicates: usize,
+    /// Messages that needed no effect: see [`Absorbed`].
+    pub absorbed: usize,
+    /// Messages that were parked.
+    pub dead_letters: usize,
+    /// Messages put back, to be received again.
+    pub held_back: usize,
+}
+
+impl AddAssign for Processed {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.done += other.done;
+        self.duplicates += other.duplicates;
+        self.absorbed += other.absorbed;
+        self.dead_letters += other.dead_letters;
+        self.held_back += other.held_back;
+    }
+}
+
+/// Why a batch was not processed. It is kept, and the next call goes on with it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database did not answer, or refused.
+    #[error("handling a batch: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Kafka did not answer, or refused.
+    #[error("consuming: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The handler did not return one outcome per message.
+    #[error("the handler returned {returned} outcomes for {given} messages")]
+    HandlerContract {
+        /// Messages given.
+        given: usize,
+        /// Outcomes returned.
+        returned: usize,
+    },
+}
+
+impl Error {
+    fn is_unknown_topic(&self) -> bool {
+        matches!(self, Self::Kafka(error)
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
+    }
+}
+
+impl<H: Handler> Inbox<H> {
+    /// An inbox that has not subscribed yet. `name` is the consumer in the tables;
+    /// `group` is the Kafka consumer group.
+    ///
+    /// # Errors
+    /// The Kafka settings are impossible. That Kafka is away is no error.
+    pub fn new(
+        pool: PgPool,
+        kafka: &kafka::Options,
+        name: &'static str,
+        group: &str,
+        topic: String,
+        handler: H,
+    ) -> anyhow::Result<Self> {
+        let outage = Outage::default();
+        let (consumer, kafka) = (kafka.consumer(group, outage.clone())?, kafka.clone());
+        let (subscribed, batch, holds) = (false, Vec::new(), Holds::default());
+        Ok(Self {
+            pool,
+            kafka,
+            consumer,
+            name,
+            topic,
+            handler,
+            subscribed,
+            batch,
+            holds,
+        })
+    }
+
+    /// Waits for messages and handles what has arrived, at most 200, in one
+    /// transaction.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn process_batch(&mut self) -> Result<Processed, Error> {
+        self.receive().await?;
+        self.process().await
+    }
+
+    /// Fills the batch, unless one is left from a failed try.
+    async fn receive(&mut self) -> Result<(), Error> {
+        if !self.batch.is_empty() {
+            return Ok(());
+        }
+        self.subscribe().await?;
+        tokio::select! {
+            batch = receive::batch(&self.consumer, BATCH) => {
+                self.batch = batch?;
+                self.outage.ends();
+            }
+            () = self.holds.wait() => {}
+        }
+        self.holds.release_due(&self.consumer, &self.topic);
+        Ok(())
+    }
+
+    async fn subscribe(&mut self) -> Result<(), Error> {
+        if !self.subscribed {
+            self.kafka.ensure_topic(&self.topic).await?;
+            self.consumer.subscribe(&[&self.topic])?;
+            self.subscribed = true;
+        }
+        Ok(())
+    }
+
+    async fn process(&mut self) -> Result<Processed, Error> {
+        let processed = match self.attempt(&self.batch).await? {
+            Attempt::Committed(processed) => {
+                self.handler.committed();
+                // Crash here: the effect is durable, the offset is not stored. The
+                // batch is delivered again and meets its ids in the inbox.
+                self.store_offsets(&receive::next_offsets(&self.batch));
+                processed
+            }
+            Attempt::Retry(_) | Attempt::Poison(_) => self.one_by_one().await?,
+        };
+        self.batch.clear();
+        Ok(processed)
+    }
+
+    async fn attempt(&self, batch: &[Received]) -> Result<Attempt, Error> {
+        apply::transaction(&self.pool, self.name, &self.handler, batch).await
+    }
+
+    /// Handles the batch message by message, each in a transaction of its own, because
+    /// one of them spoils it. An error in between leaves the whole batch for the next
+    /// call: the ids of what was handled are in the inbox.
+    async fn one_by_one(&mut self) -> Result<Processed, Error> {
+        let mut total = Processed::default();
+        let mut next = HashMap::new();
+        let mut held = HashSet::new();
+        for received in &self.batch {
+            let partition = received.origin.partition;
+            if held.contains(&partition) {
+                total.held_back += 1;
+                continue;
+            }
+            match self.attempt(slice::from_ref(received)).await? {
+                Attempt::Committed(one) => total += one,
+                Attempt::Poison(reason) => {
+                    total += apply::park(&self.pool, self.name, received, &reason).await?;
+                }
+                Attempt::Retry(reason) => {
+                    total.held_back += 1;
+                    held.insert(partition);
+                    self.holds.hold(&self.consumer, &received.origin, &reason);
+                    continue;
+                }
+            }
+            self.holds.forget(partition);
+            next.insert(partition, received.origin.offset + 1);
+        }
+        self.handler.committed();
+        self.store_offsets(&next);
+        Ok(total)
+    }
+
+    fn store_offsets(&self, next: &HashMap<i32, i64>) {
+        let mut list = TopicPartitionList::new();
+        let stored = next
+            .iter()
+            .try_for_each(|(partition, offset)| {
+                list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset))
+            })
+            // Fails for a partition that a rebalance took from us meanwhile: its new
+            // owner receives the batch again and absorbs it.
+            .and_then(|()| self.consumer.store_offsets(&list));
+        if let Err(error) = stored {
+            tracing::debug!(%error, topic = self.topic, "offsets not stored");
+        }
+    }
+
+    /// Processes batches until it is told to stop, then leaves the group.
+    ///
+    /// # Errors
+    /// The handler breaks its contract.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let Some(received) = stop.run_until_cancelled(self.receive()).await else {
+                break;
+            };
+            let processed = match received {
+                Ok(()) => patiently(&stop, self.process()).await,
+                Err(error) => Some(Err(error)),
+            };
+            match processed {
+                None => break,
+                Some(Ok(processed)) => tracing::trace!(?processed, topic = self.topic, "batch"),
+                Some(Err(error @ Error::HandlerContract { .. })) => return Err(error.into()),
+                Some(Err(error)) => self.wait_after(&error, &stop).await,
+            }
+        }
+        close(self.consumer).await;
+        Ok(())
+    }
+
+    async fn wait_after(&mut self, error: &Error, stop: &CancellationToken) {
+        tracing::warn!(%error, topic = self.topic, "messages wait");
+        // The topic may have been wiped with all of Kafka: make it anew.
+        self.subscribed &= !error.is_unknown_topic();
+        stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+    }
+}
+
+/// Finishes the batch in hand even when told to stop, within reason. To drop it is as
+/// a crash at that point: it is delivered again.
+async fn patiently<T>(stop: &CancellationToken, batch: impl Future<Output = T>) -> Option<T> {
+    let over = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_PATIENCE).await;
+    };
+    tokio::select! {
+        done = batch => Some(done),
+        () = over => None,
+    }
+}
+
+/// Commits the stored offsets and leaves the group. Dropping a consumer blocks, and
+/// has been seen to hang: it gets a thread of its own and a few seconds.
+async fn close(consumer: Consumer) {
+    let closed = tokio::task::spawn_blocking(move || drop(consumer));
+    if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+        tracing::warn!("the Kafka consumer did not close in time; its group will notice");
+    }
+}

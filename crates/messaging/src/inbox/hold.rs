@@ -1,0 +1,86 @@
+//! Partitions that wait for a retry.
+//!
+//! A message that asks for a retry is put back: its partition is paused and sought
+//! back to it, so the message keeps its place, memory stays bounded, and the other
+//! partitions go on. A rebalance forgets the pause; the retry then comes early.
+
+use super::Origin;
+use crate::kafka::Consumer;
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
+use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
+
+/// After the first try; doubled by each one after it.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest pause between two tries.
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub(super) struct Holds(HashMap<i32, Hold>);
+
+struct Hold {
+    tries: u32,
+    /// Absent once the partition runs again.
+    until: Option<Instant>,
+}
+
+impl Holds {
+    /// Puts a message back.
+    pub(super) fn hold(&mut self, consumer: &Consumer, origin: &Origin, reason: &str) {
+        let hold = self.0.entry(origin.partition).or_insert(Hold {
+            tries: 0,
+            until: None,
+        });
+        let pause = FIRST.saturating_mul(1 << hold.tries.min(16)).min(LONGEST);
+        hold.tries += 1;
+        hold.until = Some(Instant::now() + pause);
+        let Origin {
+            topic,
+            partition,
+            offset,
+            ..
+        } = origin;
+        tracing::warn!(topic, partition, offset, ?pause, reason, "message put back");
+        // Both fail if a rebalance took the partition: then it is another's to retry.
+        let put_back = consumer.pause(&list(topic, *partition)).and_then(|()| {
+            // Zero: do not block this thread for an answer; librdkafka seeks before it
+            // fetches on.
+            consumer.seek(topic, *partition, Offset::Offset(*offset), Duration::ZERO)
+        });
+        if let Err(error) = put_back {
+            tracing::debug!(%error, topic, partition, "not ours any more");
+        }
+    }
+
+    /// Forgets the tries of a partition that moves again.
+    pub(super) fn forget(&mut self, partition: i32) {
+        self.0.remove(&partition);
+    }
+
+    /// Waits until the first pause is over; for ever if there is none.
+    pub(super) async fn wait(&self) {
+        match self.0.values().filter_map(|hold| hold.until).min() {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the partitions run whose pause is over.
+    pub(super) fn release_due(&mut self, consumer: &Consumer, topic: &str) {
+        let now = Instant::now();
+        for (partition, hold) in &mut self.0 {
+            if hold.until.is_some_and(|until| until <= now) {
+                hold.until = None;
+                if let Err(error) = consumer.resume(&list(topic, *partition)) {
+                    tracing::debug!(%error, topic, partition, "not ours any more");
+                }
+            }
+        }
+    }
+}
+
+fn list(topic: &str, partition: i32) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    list
+}

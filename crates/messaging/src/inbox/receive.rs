@@ -1,0 +1,140 @@
+//! From Kafka's messages to ours.
+
+use super::Error;
+use crate::{
+    event::{Envelope, Malformed},
+    kafka::Consumer,
+};
+use bytes::Bytes;
+use futures::FutureExt as _;
+use rdkafka::{
+    Message as _,
+    message::{BorrowedHeaders, BorrowedMessage, Headers as _},
+};
+use std::collections::{BTreeMap, HashMap};
+use telemetry::propagation::TraceContext;
+use uuid::Uuid;
+
+/// A message whose headers were understood; its payload is the handler's to decode.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The same on every redelivery.
+    pub event_id: Uuid,
+    /// Full name of the case: `coffeeshop.reception.v1.OrderPaid`.
+    pub event_type: String,
+    /// The aggregate.
+    pub order_id: Uuid,
+    /// The encoded message.
+    pub payload: Bytes,
+    /// Where the trace comes from.
+    pub trace: TraceContext,
+    /// Where Kafka keeps it.
+    pub origin: Origin,
+}
+
+/// Where Kafka keeps a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970; -1 if it has none.
+    pub time_ms: i64,
+}
+
+/// A message as it came, understood or not: what a dead letter keeps.
+pub(crate) struct Received {
+    pub(crate) origin: Origin,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) payload: Option<Bytes>,
+    pub(crate) message: Result<Message, Malformed>,
+}
+
+/// Waits for one message, then takes what else has arrived, up to `limit`.
+pub(super) async fn batch(consumer: &Consumer, limit: usize) -> Result<Vec<Received>, Error> {
+    let mut batch = vec![Received::from(consumer.recv().await?)];
+    while batch.len() < limit {
+        match consumer.recv().now_or_never() {
+            Some(Ok(message)) => batch.push(Received::from(message)),
+            // What has arrived so far is handled first; an error that lasts comes again.
+            Some(Err(_)) | None => break,
+        }
+    }
+    Ok(batch)
+}
+
+/// Where each partition goes on after a batch.
+pub(super) fn next_offsets(batch: &[Received]) -> HashMap<i32, i64> {
+    batch
+        .iter()
+        .map(|r| (r.origin.partition, r.origin.offset + 1))
+        .collect()
+}
+
+impl From<BorrowedMessage<'_>> for Received {
+    fn from(message: BorrowedMessage<'_>) -> Self {
+        let origin = Origin {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            time_ms: message.timestamp().to_millis().unwrap_or(-1),
+        };
+        let payload = message.payload().map(Bytes::copy_from_slice);
+        Self {
+            message: understand(message.headers(), payload.clone(), &origin),
+            headers: message.headers().map(readable).unwrap_or_default(),
+            key: message.key().map(Bytes::copy_from_slice),
+            payload,
+            origin,
+        }
+    }
+}
+
+fn understand(
+    headers: Option<&BorrowedHeaders>,
+    payload: Option<Bytes>,
+    origin: &Origin,
+) -> Result<Message, Malformed> {
+    let Envelope {
+        event_id,
+        event_type,
+        order_id,
+        trace,
+    } = Envelope::read(headers)?;
+    let payload = payload.ok_or(Malformed::NoValue)?;
+    Ok(Message {
+        event_id,
+        event_type,
+        order_id,
+        payload,
+        trace,
+        origin: origin.clone(),
+    })
+}
+
+/// Headers for people to read; a value that is no text is written like a `bytea`.
+fn readable(headers: &BorrowedHeaders) -> BTreeMap<String, String> {
+    headers
+        .iter()
+        .map(|header| {
+            (
+                header.key.to_owned(),
+                text(header.value.unwrap_or_default()),
+            )
+        })
+        .collect()
+}
+
+fn text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        // Postgres keeps no NUL in text.
+        Ok(text) if !text.contains('\0') => text.to_owned(),
+        _ => value
+            .iter()
+            .fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
+    }
+}

@@ -1,0 +1,37 @@
+//! At least once on the wire, effects once.
+//!
+//! A service that changes its state and tells others about it has two writes to
+//! make, and may die between them. Here the event is a row, written in the
+//! transaction that changes the state ([`outbox`]); a [`relay`] publishes the rows
+//! and may publish one twice; the consumer's [`inbox`] remembers what it has
+//! handled, in the transaction of the effect. Between them: no event is lost, and
+//! no event has its effect twice.
+//!
+//! ```text
+//!  use case ─ state + event row ─▶ outbox ─▶ relay ─▶ Kafka ─▶ inbox ─ id + effect ─▶ state
+//!             (one transaction)          (duplicates)          (one transaction)
+//! ```
+//!
+//! Not guaranteed: that events of one order arrive in the order of their
+//! revisions. Consumers therefore apply a snapshot only if its revision is greater
+//! than the last one they applied.
+
+/// Messages that cannot be handled, kept whole.
+pub mod dead_letters;
+/// What is said: an event with its CloudEvents headers.
+pub mod event;
+/// Handling what others said, once.
+pub mod inbox;
+/// Every setting of every Kafka client, each with its reason.
+pub mod kafka;
+/// Who may publish which part of the outbox: leases with epochs.
+pub mod lease;
+/// Writing events down in the transaction that causes them.
+pub mod outbox;
+/// Publishing what the outbox holds.
+pub mod relay;
+/// Reading one's own outbox, to wake those who watch.
+pub mod tail;
+
+/// The tables of this crate. Services carry a copy as their first migration.
+pub const SCHEMA: &str = include_str!("../schema.sql");

@@ -1,0 +1,115 @@
+//! Reading one's own outbox, to wake those who watch.
+//!
+//! Several instances of a service share a database, and an order that one of them
+//! changes may be watched at another. Each instance therefore tails the outbox:
+//! read only, below the horizon like the relay, with a cursor in memory that
+//! begins at the present. Nothing depends on it but promptness: what a watcher is
+//! sent is read from the order itself.
+
+use crate::outbox::{PARTS, Waker};
+use sqlx::PgPool;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Between two looks when this process wrote nothing: how late a change made by
+/// another instance may be seen.
+const POLL: Duration = Duration::from_millis(50);
+/// The most rows read at a time.
+const BATCH: i64 = 1_000;
+
+/// A change of an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Change {
+    /// The aggregate.
+    pub order_id: Uuid,
+    /// Its revision after the change.
+    pub revision: i64,
+    xid: i64,
+    seq: i64,
+}
+
+/// A reader of the outbox.
+pub struct Tail {
+    pool: PgPool,
+    waker: Waker,
+    cursor: Option<(i64, i64)>,
+}
+
+impl Tail {
+    /// A tail that begins with the changes after its first look.
+    pub fn new(pool: PgPool, waker: Waker) -> Self {
+        Self {
+            pool,
+            waker,
+            cursor: None,
+        }
+    }
+
+    /// The changes since the last call, at most a thousand. The first call fixes the
+    /// beginning and returns none.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn next_batch(&mut self) -> sqlx::Result<Vec<Change>> {
+        let Some((xid, seq)) = self.cursor else {
+            self.cursor = Some((horizon(&self.pool).await?, -1));
+            return Ok(Vec::new());
+        };
+        let changes: Vec<Change> = sqlx::query_as(
+            "select o.order_id, o.revision, o.xid::text::bigint as xid, o.seq \
+             from generate_series(0, $1::int - 1) as p (part) cross join lateral ( \
+                 select * from outbox \
+                 where part = p.part and (xid, seq) > ($2::bigint::text::xid8, $3) \
+                   and xid < pg_snapshot_xmin(pg_current_snapshot()) \
+                 order by xid, seq limit $4) o \
+             order by o.xid, o.seq limit $4",
+        )
+        .bind(i32::from(PARTS))
+        .bind(xid)
+        .bind(seq)
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        if let Some(last) = changes.last() {
+            self.cursor = Some((last.xid, last.seq));
+        }
+        Ok(changes)
+    }
+
+    /// Reports every change until it is told to stop.
+    ///
+    /// # Errors
+    /// None today: a database that is away is tried again.
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        mut report: impl FnMut(&Change),
+    ) -> anyhow::Result<()> {
+        while !stop.is_cancelled() {
+            match self.next_batch().await {
+                Ok(changes) if !changes.is_empty() => changes.iter().for_each(&mut report),
+                Ok(_) => self.idle(&stop).await,
+                Err(error) => {
+                    tracing::debug!(%error, "watchers wait");
+                    self.idle(&stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn idle(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.waker.tail_woken() => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn horizon(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        .fetch_one(pool)
+        .await
+}

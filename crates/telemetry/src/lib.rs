@@ -1,0 +1,1 @@
+//! Logs and traces: set up, flushed at exit, and carried across process boundaries.

@@ -1,0 +1,1 @@
+//! Makes the drinks of paid orders.

@@ -1,0 +1,1 @@
+//! The mocked payment provider: decides each key once.

@@ -1,0 +1,1 @@
+//! Takes orders, charges them, and tells the barista.
