@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "coffeeshop/operations/v1/circuits_service.proto",
 ];
 
+#[expect(clippy::disallowed_methods, reason = "it is how Cargo speaks to a build script")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;

@@ -158,3 +158,6 @@ fn is_away(error: &MigrateError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

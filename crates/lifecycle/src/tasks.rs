@@ -77,7 +77,9 @@ impl Tasks {
         while let Some(ended) = self.running.join_next_with_id().await {
             match self.result(ended) {
                 Err(error) if first.is_ok() => first = Err(error),
-                Err(error) => tracing::error!(error = format!("{error:#}"), "failed while stopping"),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "failed while stopping")
+                }
                 Ok(_) => {}
             }
         }
@@ -109,3 +111,6 @@ impl Tasks {
         anyhow!("{} did not stop within {grace:?}", names.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests;

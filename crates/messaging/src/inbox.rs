@@ -183,6 +183,7 @@ impl<H: Handler> Inbox<H> {
             pool,
             kafka,
             consumer,
+            outage,
             name,
             topic,
             handler,

@@ -1,1 +1,38 @@
 //! What wraps every gRPC call, inbound and outbound.
+//!
+//! Inbound, [`server`] puts the same layers around every service, in this order: the
+//! deadline is noted, a span opened ([`trace`]), the call counted for the drain
+//! ([`calls`]), tonic's own errors given our form ([`normalize`]), the deadline kept
+//! ([`deadline`]). With health and reflection included, a service adds only itself.
+//!
+//! Outbound, [`client`] gives each request a deadline and the trace it belongs to.
+//!
+//! Errors carry `google.rpc` details ([`status`]): messages are for people, reasons for
+//! programs.
+
+// Calls in flight, for the drain.
+mod calls;
+/// Requests to other services.
+pub mod client;
+/// How long the caller still waits.
+pub mod deadline;
+// Errors that tonic makes, in the form of ours.
+mod normalize;
+/// Page sizes and opaque page tokens.
+pub mod page;
+/// The server of every process.
+pub mod server;
+/// Errors with `google.rpc` details.
+pub mod status;
+/// Response streams that end when the process stops.
+pub mod stream;
+// The span of a call.
+mod trace;
+/// Checks of single fields.
+pub mod validate;
+
+/// Health checks and reflection come from machinery, many and without end: they get no
+/// span, and no drain waits for them.
+fn is_internal(path: &str) -> bool {
+    path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.")
+}

@@ -1,1 +1,37 @@
 //! The whole shop on one machine: open it, send customers, check the books.
+//!
+//! `shop up` finds or starts Postgres and Kafka, then the services, as child processes with logs in
+//! `.shop/`. Tests use the same parts through [`servers::Servers`] and [`services::Service`].
+
+// The workspace's other binaries, if they are up to date.
+pub mod binaries;
+// The command line.
+pub mod cli;
+// A guarded child that tests kill, pause and start again.
+pub mod daemon;
+// Where a shop keeps its state, data and logs.
+pub mod dir;
+// `shop guard`: a child that dies with its parent.
+pub mod guard;
+// An Apache Kafka of our own.
+pub mod kafka;
+// Lock files between processes.
+mod lock;
+// The pinned servers, fetched once.
+pub mod maven;
+// Free ports, and who holds a taken one.
+pub mod ports;
+// A PostgreSQL of our own, and databases on any.
+pub mod postgres;
+// How to tell that a part is ready.
+pub mod probe;
+// Child processes: log, identity, signals.
+pub mod process;
+// Spinners or lines.
+pub mod progress;
+// Postgres and Kafka for tests.
+pub mod servers;
+// The services as programs.
+pub mod services;
+// Java and Maven, or what to install.
+mod tools;

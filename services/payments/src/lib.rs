@@ -1,1 +1,56 @@
-//! The mocked payment provider: decides each key once.
+//! The mocked payment provider, with a ledger of its own that outlives it.
+//!
+//! A key is decided once (`charge`), in one transaction (`store`), and whoever asks
+//! again gets that decision. Drills tell it to misbehave over gRPC (`behavior`).
+//!
+//! There is no `events.rs`: it hears and says nothing over Kafka, as the real provider
+//! would not.
+
+// The sum of the options.
+mod config;
+// Wire to domain, errors to statuses.
+mod grpc;
+// The use case: one key, one decision.
+mod charge;
+// What a payment is.
+mod payment;
+// How it misbehaves.
+mod behavior;
+// The SQL.
+mod store;
+
+pub use config::Config;
+
+use behavior::Behavior;
+use lifecycle::{Stop, Tasks, postgres};
+use proto::payments::v1::payments_service_server::SERVICE_NAME;
+use rpc::server::Server;
+use sqlx::migrate::Migrator;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// What the server gets to return after its drain, before it counts as stuck.
+const STOP_MARGIN: Duration = Duration::from_secs(2);
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let grace = config.server.drain_grace;
+    let pool = postgres::pool(&config.postgres, "payments")?;
+    let behavior = Behavior::default();
+
+    let server = Server::new(SERVICE_NAME)
+        .add_service(grpc::payments(pool.clone(), behavior.clone()))
+        .add_service(grpc::admin(behavior));
+    let readiness = server.readiness();
+
+    let mut tasks = Tasks::new(stop.clone());
+    // Before the migration: health answers NOT_SERVING while Postgres is away.
+    tasks.spawn("grpc", server.serve(listener, stop.clone(), grace));
+    postgres::migrate(&pool, &MIGRATOR, &stop).await?;
+    readiness.ready().await;
+    tracing::info!(%address, "listening");
+    tasks.join(grace + STOP_MARGIN).await
+}

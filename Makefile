@@ -1,0 +1,47 @@
+# The front door. Anything with an `if` in it is in the `shop` program.
+CARGO = cargo
+SHOP  = target/debug/shop
+
+.PHONY: help up down order status books test lint fmt verify bench tools build
+
+help: ## What there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+up: build ## Open the shop in the background, order a coffee, show where everything is
+	@$(SHOP) up --detach
+	@$(SHOP) order
+	@$(SHOP) status
+
+down: build ## Close the shop; its data stay
+	@$(SHOP) down
+
+order: build ## Order a latte and watch it
+	@$(SHOP) order
+
+status: build ## What runs where
+	@$(SHOP) status
+
+books: build ## Check every order against drinks and charges
+	@$(SHOP) books
+
+test: build ## All tests, against a real Kafka and Postgres of their own
+	@$(CARGO) test --locked --workspace
+
+lint: tools ## Format, clippy, docs; contracts and licenses where buf and cargo-deny are installed
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	@deploy/local/optional.sh buf lint
+	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
+
+verify: lint test ## What CI runs
+
+bench: tools ## Orders a second, latency, CPU and memory, beside pgbench; release build
+	@$(CARGO) build --locked --release --workspace
+	@deploy/local/bench.sh
+
+build: tools
+	@$(CARGO) build --locked --workspace --bins
+
+tools:
+	@deploy/local/bootstrap.sh

@@ -1,0 +1,49 @@
+//! Requests to other services: a deadline on each, in the trace of whoever sends it.
+
+use anyhow::Context as _;
+use std::{error::Error as _, time::Duration};
+use telemetry::propagation::{self, TraceContext};
+use tonic::{
+    Code, Request, Status, TimeoutExpired,
+    transport::{Channel, Endpoint},
+};
+
+/// A connection to one address, made when it is first used and again whenever it broke.
+///
+/// One address, not a balanced list: tonic's balancer keeps sending to dead ones.
+pub fn channel(url: &str) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .with_context(|| format!("not a URL of a service: {url}"))?
+        // A host that does not answer must not eat a call's whole deadline.
+        .connect_timeout(Duration::from_secs(1))
+        // Requests are small and somebody waits for each.
+        .tcp_nodelay(true)
+        // Finds out, within half a minute, that the other side vanished without a word;
+        // also while idle, so that the next call does not pay for it.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true);
+    Ok(endpoint.connect_lazy())
+}
+
+/// A request that gives up after `timeout`, here and at the server, and whose server
+/// span becomes a child of the current span.
+pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    propagation::inject(&TraceContext::current(), request.metadata_mut().as_mut());
+    request
+}
+
+/// tonic calls its own timeout `CANCELLED`, which everybody else says of a caller that
+/// left. Makes it `DEADLINE_EXCEEDED`.
+pub fn normalize(status: Status) -> Status {
+    let expired = status.source().is_some_and(|source| source.is::<TimeoutExpired>())
+        // From a server with the same habit, which is all text.
+        || status.message() == "Timeout expired";
+    if status.code() == Code::Cancelled && expired {
+        crate::deadline::exceeded()
+    } else {
+        status
+    }
+}

@@ -1,0 +1,87 @@
+//! How long the caller still waits.
+//!
+//! A caller states its patience in `grpc-timeout`. tonic keeps to it, but answers
+//! `CANCELLED`; this layer answers `DEADLINE_EXCEEDED`, first. Either way the handler's
+//! future is dropped: any `.await` in it may be its last.
+//!
+//! Kept until the response begins; a response stream has no deadline here.
+
+use crate::status;
+use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use http::HeaderMap;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{self, Instant};
+use tonic::{Code, Status};
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Instant);
+
+/// What is left of the caller's patience; none if the caller stated none.
+pub fn remaining<T>(request: &tonic::Request<T>) -> Option<Duration> {
+    let Deadline(at) = request.extensions().get()?;
+    Some(at.saturating_duration_since(Instant::now()))
+}
+
+pub(crate) fn exceeded() -> Status {
+    status::error(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "the deadline is over",
+        &[],
+    )
+}
+
+/// Notes the deadline. Not async, and outermost, so that it is never later than the one
+/// tonic takes a moment afterwards.
+pub(crate) fn note(request: http::Request<tonic::body::Body>) -> Request {
+    let mut request = request.map(Body::new);
+    if let Some(timeout) = timeout(request.headers()) {
+        request
+            .extensions_mut()
+            .insert(Deadline(Instant::now() + timeout));
+    }
+    request
+}
+
+/// Ends the call when its deadline is over.
+pub(crate) async fn layer(request: Request, next: Next) -> Response {
+    let Some(Deadline(at)) = request.extensions().get().copied() else {
+        return next.run(request).await;
+    };
+    let mut call = pin!(next.run(request));
+    let mut timer = pin!(time::sleep_until(at));
+    let answer = poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        // The clock as well: tonic's timer, in the same millisecond, may wake us first.
+        Poll::Pending if timer.as_mut().poll(cx).is_ready() || Instant::now() >= at => {
+            Poll::Ready(None)
+        }
+        Poll::Pending => Poll::Pending,
+    });
+    answer.await.unwrap_or_else(|| exceeded().into_http())
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. Anything else counts as none, as
+/// tonic sees it.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 60 * 60),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}

@@ -1,0 +1,181 @@
+//! The server of every process: what is around the calls, and how it stops.
+//!
+//! Stopping: readiness says NOT_SERVING, no new connection is taken and open ones are
+//! told to go (GOAWAY), streams end themselves on the same stop, calls in flight finish.
+//! tonic alone would wait for its clients, and a silent one can hold it for ever; so the
+//! drain waits for *calls*, at most `grace`, and cuts off those that are left.
+
+use crate::{calls, calls::Calls, deadline, normalize, trace};
+use anyhow::{Context as _, bail};
+use axum::middleware::{from_fn, from_fn_with_state};
+use lifecycle::Stop;
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
+use tokio::{net::TcpListener, time};
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+    transport::{self, server::TcpIncoming},
+};
+use tower::{Service, ServiceBuilder};
+
+mod readiness;
+pub use readiness::Readiness;
+
+/// The largest request; a service sets it with `max_decoding_message_size`. The largest
+/// legal order has a tenth of it.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// After the last call: time for its answer to leave, not for clients that say nothing.
+const GOODBYE: Duration = Duration::from_millis(250);
+
+/// Where calls come in. `PORT` is the service's own.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options<const PORT: u16> {
+    /// Address and port to serve on; calls are plain text, so that it is loopback unless told otherwise
+    #[arg(long, env, default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT)))]
+    pub listen: SocketAddr,
+    /// How long calls in flight may take to finish when the process stops
+    #[arg(long, env, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain_grace: Duration,
+}
+
+/// A gRPC server with health and reflection.
+pub struct Server {
+    routes: RoutesBuilder,
+    readiness: Readiness,
+}
+
+impl Server {
+    /// A server whose readiness is that of `ready_service`, its full name.
+    pub fn new(ready_service: &'static str) -> Self {
+        let (readiness, health) = Readiness::new(ready_service);
+        let mut routes = Routes::builder();
+        routes.add_service(health);
+        // Older clients of reflection ask for v1alpha only.
+        routes.add_service(
+            reflection()
+                .build_v1()
+                .expect("our own descriptors are valid"),
+        );
+        routes.add_service(
+            reflection()
+                .build_v1alpha()
+                .expect("our own descriptors are valid"),
+        );
+        Self { routes, readiness }
+    }
+
+    /// Adds a service.
+    #[must_use]
+    pub fn add_service<S>(mut self, service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.routes.add_service(service);
+        self
+    }
+
+    /// Says whether the service is ready; not before it is told.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Serves until `stop`, then drains for at most `grace`. Calls cut off are an error;
+    /// a client that keeps its connection is not.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: Stop,
+        grace: Duration,
+    ) -> anyhow::Result<()> {
+        let calls = Calls::default();
+        let closing = Stop::new();
+        let mut serving = pin!(serve(
+            self.routes.routes(),
+            listener,
+            &calls,
+            closing.clone()
+        ));
+        tokio::select! {
+            served = &mut serving => return served,
+            () = stop.cancelled() => {}
+        }
+        self.readiness.drain().await;
+        closing.cancel();
+        let drained = time::timeout(grace, drain(serving, &calls)).await;
+        // Before anything else: what is counted here is cut off.
+        let left = calls.count();
+        calls.cut_off();
+        match drained {
+            Ok(served) if left == 0 => served,
+            _ => bail!("{left} calls were cut off: they were not over {grace:?} after the stop"),
+        }
+    }
+}
+
+/// Waits for the calls in flight. Connections may outlive them for a moment.
+async fn drain(
+    mut serving: impl Future<Output = anyhow::Result<()>> + Unpin,
+    calls: &Calls,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        served = &mut serving => return served,
+        () = calls.over() => {}
+    }
+    time::timeout(GOODBYE, serving).await.unwrap_or(Ok(()))
+}
+
+async fn serve(
+    routes: Routes,
+    listener: TcpListener,
+    calls: &Calls,
+    closing: Stop,
+) -> anyhow::Result<()> {
+    // In the order of a request.
+    let layers = ServiceBuilder::new()
+        // Outermost and not async: see there.
+        .map_request(deadline::note)
+        // Around the rest, so that it sees the status that the caller gets.
+        .layer(from_fn(trace::layer))
+        // Inside the span: a call that is cut off shows in it.
+        .layer(from_fn_with_state(calls.clone(), calls::layer))
+        // Next to the services: what is inside may be answered by tonic itself.
+        .layer(from_fn(normalize::layer))
+        .layer(from_fn(deadline::layer))
+        .into_inner();
+    transport::Server::builder()
+        // Finds clients that vanished without a word; they hold memory and a drain.
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        // A connection's share. Without one, a single client could queue without end.
+        .max_concurrent_streams(1024)
+        // Ours are a few hundred bytes; tonic's default is 16 KiB too, and not promised.
+        .http2_max_header_list_size(16 * 1024)
+        // Bounds what a client gains by opening and resetting streams ("rapid reset").
+        .http2_max_pending_accept_reset_streams(Some(20))
+        // gRPC needs HTTP/2. There is no time limit either: a deadline is the caller's.
+        .accept_http1(false)
+        .layer(layers)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming(listener), closing.cancelled_owned())
+        .await
+        .context("serving gRPC")
+}
+
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    // Answers are small and somebody waits for each.
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+}

@@ -1,0 +1,64 @@
+//! Readiness, as `grpc.health.v1` tells it.
+//!
+//! The service's own name is readiness: started, migrated, not draining. The empty name
+//! is liveness: the process runs. Neither follows a dependency: one blip of a database
+//! would take out every instance at once.
+
+use futures::FutureExt as _;
+use lifecycle::Stop;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::{Health, HealthServer},
+    server::{HealthReporter, health_reporter},
+};
+
+/// Tells whether the service is ready. Clones tell of the same one.
+#[derive(Clone)]
+pub struct Readiness {
+    reporter: HealthReporter,
+    service: &'static str,
+    draining: Stop,
+}
+
+impl Readiness {
+    pub(super) fn new(service: &'static str) -> (Self, HealthServer<impl Health>) {
+        let (reporter, health) = health_reporter();
+        reporter
+            .set_service_status(service, ServingStatus::NotServing)
+            .now_or_never()
+            .expect("nobody else holds the reporter's lock yet");
+        let draining = Stop::new();
+        (
+            Self {
+                reporter,
+                service,
+                draining,
+            },
+            health,
+        )
+    }
+
+    /// The service takes calls from now on.
+    pub async fn ready(&self) {
+        self.set(ServingStatus::Serving).await;
+        // A start that was overtaken by the stop: the stop has the last word.
+        if self.draining.is_cancelled() {
+            self.not_ready().await;
+        }
+    }
+
+    /// The service takes no calls from now on.
+    pub async fn not_ready(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    /// Not ready, and never again.
+    pub(super) async fn drain(&self) {
+        self.draining.cancel();
+        self.not_ready().await;
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        self.reporter.set_service_status(self.service, status).await;
+    }
+}

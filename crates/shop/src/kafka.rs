@@ -1,0 +1,142 @@
+//! An Apache Kafka of our own: KRaft, one node that is broker and controller.
+//!
+//! Not guaranteed: that the last acknowledged messages survive a power loss. One node replicates to
+//! nobody and leaves flushing to the system; `kill -9` of the broker loses nothing.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use tokio::process::Command;
+
+use crate::{maven::Packages, ports, postgres::random_password, process::Program, tools};
+
+/// Opens in under three seconds and stays below 300 MB.
+const JVM: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO"];
+
+const MAIN_CLASS: &str = "kafka.Kafka";
+
+/// Where a broker lives and listens.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// Its configuration and data.
+    pub home: PathBuf,
+    /// Where it accepts clients.
+    pub port: u16,
+    /// Where it tells clients to connect, if not there: a proxy in front of it.
+    pub advertised_port: Option<u16>,
+    /// What it says.
+    pub log: PathBuf,
+}
+
+impl Kafka {
+    /// Writes the configuration and formats the data directory, unless that is done.
+    pub async fn prepare(&self, packages: &Packages) -> Result<Program> {
+        fs::create_dir_all(&self.home)?;
+        fs::write(self.properties(), self.settings(&self.data(), ports::free()?))?;
+        let program = self.program(&tools::java().await?, &packages.jars);
+        if !self.data().is_dir() {
+            self.format(&program).await?;
+        }
+        Ok(program)
+    }
+
+    /// What clients connect to first.
+    pub fn brokers(&self) -> String {
+        ports::loopback(self.advertised_port.unwrap_or(self.port)).to_string()
+    }
+
+    fn program(&self, java: &Path, jars: &Path) -> Program {
+        let mut args: Vec<OsString> = JVM.iter().map(Into::into).collect();
+        // The JVM itself expands the asterisk.
+        args.extend(["-cp".into(), jars.join("*").into_os_string()]);
+        args.extend([MAIN_CLASS.into(), self.properties().into_os_string()]);
+        Program {
+            name: "kafka",
+            path: java.to_owned(),
+            args,
+            env: Vec::new(),
+            directory: self.home.clone(),
+            log: self.log.clone(),
+            account: None,
+            stop_signal: Signal::SIGTERM,
+            stop_grace: Duration::from_secs(20),
+        }
+    }
+
+    async fn format(&self, program: &Program) -> Result<()> {
+        let partial = self.home.join("data.partial");
+        if partial.exists() {
+            fs::remove_dir_all(&partial)?; // A launcher was killed here.
+        }
+        let properties = self.home.join("format.properties");
+        fs::write(&properties, self.settings(&partial, ports::free()?))?;
+        let cluster_id = &random_password()[..22];
+        let mut tool = Command::new(&program.path);
+        tool.args(program.args.iter().take_while(|arg| *arg != MAIN_CLASS));
+        tool.args(["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config"]);
+        let output = tool.arg(&properties).stdin(Stdio::null()).output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "Kafka's StorageTool failed:\n{}", said.trim());
+        // Crash here: the next start formats another.
+        fs::rename(&partial, self.data()).context("cannot finish Kafka's data directory")
+    }
+
+    fn settings(&self, data: &Path, controller_port: u16) -> String {
+        let broker = ports::loopback(self.port);
+        let controller = ports::loopback(controller_port);
+        let mut lines = vec![
+            format!("listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"),
+            format!("advertised.listeners=PLAINTEXT://{}", self.brokers()),
+            format!("controller.quorum.voters=1@{controller}"),
+            format!("log.dirs={}", data.display()),
+        ];
+        lines.extend(SETTINGS.iter().map(|line| (*line).to_owned()));
+        lines.join("\n")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.home.join("server.properties")
+    }
+}
+
+const SETTINGS: &[&str] = &[
+    "node.id=1",
+    "process.roles=broker,controller",
+    "controller.listener.names=CONTROLLER",
+    // Services create their topics; a misspelled one must fail, not appear.
+    "auto.create.topics.enable=false",
+    // One node cannot hold the three replicas that are the defaults.
+    "offsets.topic.replication.factor=1",
+    "transaction.state.log.replication.factor=1",
+    "transaction.state.log.min.isr=1",
+    "share.coordinator.state.topic.replication.factor=1",
+    "share.coordinator.state.topic.min.isr=1",
+    "min.insync.replicas=1",
+    // The default of 50 is for clusters; it delays the first commit of a group.
+    "offsets.topic.num.partitions=4",
+    // A group that starts waits for nobody else to join.
+    "group.initial.rebalance.delay.ms=0",
+    // A killed consumer's partitions move after six seconds; how short that may be is the broker's.
+    "group.consumer.min.session.timeout.ms=1000",
+    "group.consumer.session.timeout.ms=6000",
+    "group.consumer.min.heartbeat.interval.ms=500",
+    "group.consumer.heartbeat.interval.ms=1000",
+    // After kill -9 a broker waits until its former self has expired: 9 s by default.
+    "broker.session.timeout.ms=3000",
+    "broker.heartbeat.interval.ms=500",
+    // The default of 128 MB is a third of our heap.
+    "log.cleaner.dedupe.buffer.size=8388608",
+    "num.network.threads=2",
+    "num.io.threads=4",
+];

@@ -1,0 +1,108 @@
+use super::{FLUSH_TIMEOUT, Options, Provider, layer};
+use clap::Parser;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
+};
+use std::time::Instant;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn options(endpoint: &str) -> Options {
+    Command::parse_from(["service", "--otlp-endpoint", endpoint]).options
+}
+
+/// Passes on what it receives.
+struct Collector(mpsc::Sender<ExportTraceServiceRequest>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0
+            .send(request.into_inner())
+            .await
+            .expect("the test listens");
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, format!("http://{address}"))
+}
+
+async fn emit_and_shut_down(endpoint: &str) {
+    let provider = Provider::new("barista", &options(endpoint)).expect("the options are fine");
+    let subscriber = tracing_subscriber::registry().with(layer(&provider));
+    tracing::subscriber::with_default(subscriber, || drop(tracing::info_span!("brew")));
+    provider.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_spans_reach_the_collector_before_the_exit() {
+    let (listener, endpoint) = listen().await;
+    let (sender, mut received) = mpsc::channel(8);
+    let mut collector = JoinSet::new();
+    collector.spawn(
+        Server::builder()
+            .add_service(TraceServiceServer::new(Collector(sender)))
+            .serve_with_incoming(TcpIncoming::from(listener)),
+    );
+    emit_and_shut_down(&endpoint).await;
+    let spans = &received.try_recv().expect("flushed by now").resource_spans[0];
+    assert_eq!(spans.scope_spans[0].spans[0].name, "brew");
+    let resource = format!("{:?}", spans.resource);
+    assert!(resource.contains("barista"), "{resource}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_says_nothing_does_not_hold_the_exit() {
+    // It listens and never accepts.
+    let (_listener, endpoint) = listen().await;
+    let begin = Instant::now();
+    emit_and_shut_down(&endpoint).await;
+    assert!(begin.elapsed() < FLUSH_TIMEOUT * 2, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn an_empty_variable_and_a_disabled_sdk_send_nothing() {
+    assert_eq!(options("").endpoint(), None);
+    let arguments = [
+        "service",
+        "--otel-sdk-disabled",
+        "--otlp-endpoint",
+        "http://collector",
+    ];
+    assert_eq!(Command::parse_from(arguments).options.endpoint(), None);
+}
+
+#[test]
+fn the_endpoint_for_traces_wins() {
+    let arguments = [
+        "service",
+        "--otlp-endpoint",
+        "http://all",
+        "--otlp-traces-endpoint",
+        "http://traces",
+    ];
+    assert_eq!(
+        Command::parse_from(arguments).options.endpoint(),
+        Some("http://traces")
+    );
+}

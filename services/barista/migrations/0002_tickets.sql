@@ -1,0 +1,126 @@
+-- What the barista knows: how drinks are made, by whom, and what is to be made.
+
+-- What a drink takes: a skill, and time. A drink on reception's menu without a row
+-- here cannot be made.
+create table recipes (
+    drink        text    not null,
+    size         text    not null,
+    skill        text    not null,
+    brew_time_ms integer not null,
+    constraint recipes_pkey primary key (drink, size),
+    -- A drink is leased for its brew time: the longest one bounds how long a drink
+    -- can be stuck with a process that is gone.
+    constraint recipes_brew_time_range check (brew_time_ms between 0 and 600000)
+);
+
+insert into recipes (drink, size, skill, brew_time_ms) values
+    ('espresso',      'single', 'espresso', 1500),
+    ('espresso',      'double', 'espresso', 2000),
+    ('cappuccino',    'small',  'espresso', 3500),
+    ('cappuccino',    'large',  'espresso', 4000),
+    ('latte',         'small',  'espresso', 3500),
+    ('latte',         'large',  'espresso', 4500),
+    ('flat_white',    'small',  'espresso', 3500),
+    ('americano',     'small',  'espresso', 2000),
+    ('americano',     'large',  'espresso', 2500),
+    ('filter',        'small',  'filter',   5000),
+    ('filter',        'large',  'filter',   6000),
+    ('tea',           'small',  'tea',      3000),
+    ('tea',           'large',  'tea',      3500),
+    ('hot_chocolate', 'small',  'tea',      4000),
+    ('hot_chocolate', 'large',  'tea',      5000);
+
+-- The workforce. A new row starts work at once. A barista's row is also the lock
+-- under which that barista is given a drink.
+create table baristas (
+    barista_id   text   primary key,
+    display_name text   not null,
+    skills       text[] not null,
+    constraint baristas_skilled check (cardinality(skills) > 0)
+);
+
+-- Every skill has at least two: a drink need not wait for one person.
+insert into baristas (barista_id, display_name, skills) values
+    ('ada',    'Ada',    '{espresso,filter,tea}'),
+    ('bruno',  'Bruno',  '{espresso}'),
+    ('chiara', 'Chiara', '{espresso,filter}'),
+    ('dmitri', 'Dmitri', '{tea}');
+
+-- One ticket per order, kept for ever: it is what makes a second PAID harmless.
+--
+-- `drinks_made` counts what is booked, so that nobody has to count rows to see the
+-- last drink. It is written under the ticket's row lock, in the transaction that
+-- books the drinks; if a drink were ever booked twice, its check would refuse.
+create table tickets (
+    order_id       uuid        primary key,
+    state          text        not null,
+    revision       bigint      not null,
+    -- The last revision of the order that was applied.
+    order_revision bigint      not null,
+    drinks_total   integer     not null,
+    drinks_made    integer     not null,
+    -- The order's trace: brewing happens long after the message that asked for it.
+    traceparent    text,
+    tracestate     text,
+    create_time    timestamptz not null,
+    update_time    timestamptz not null,
+    constraint tickets_state_known check (state in
+        ('QUEUED', 'STARTED', 'READY', 'CANCELLED', 'FAILED')),
+    constraint tickets_drinks_made_range check (drinks_made between 0 and drinks_total),
+    -- The promise, as far as one row can hold it: READY means that all is made.
+    constraint tickets_ready_when_made check ((state = 'READY') = (drinks_made = drinks_total)),
+    constraint tickets_drinks_some check (drinks_total > 0)
+);
+
+-- ListTickets by state; order ids rise with time.
+create index tickets_state on tickets (state, order_id);
+
+-- One row per unit of an order. `skill` and `brew_time_ms` are the recipe's when the
+-- drink was ordered, so that taking one asks no other table.
+--
+-- BREWING is a lease: somebody's until `lease_expire_time`, by this server's clock.
+-- `attempt` counts how often the drink was taken, and is the fence: who books with
+-- an older one comes too late, and nothing changes.
+create table drinks (
+    order_id          uuid    not null,
+    line              integer not null,
+    unit              integer not null,
+    drink             text    not null,
+    size              text    not null,
+    skill             text    not null,
+    brew_time_ms      integer not null,
+    state             text    not null default 'WAITING',
+    attempt           integer not null default 0,
+    barista_id        text,
+    lease_owner       uuid,
+    lease_expire_time timestamptz,
+    start_time        timestamptz,
+    made_time         timestamptz,
+    constraint drinks_pkey primary key (order_id, line, unit),
+    constraint drinks_ticket_fkey foreign key (order_id) references tickets (order_id),
+    constraint drinks_barista_fkey foreign key (barista_id) references baristas (barista_id),
+    constraint drinks_state_known check (state in ('WAITING', 'BREWING', 'MADE')),
+    constraint drinks_barista_unless_waiting check ((barista_id is null) = (state = 'WAITING')),
+    constraint drinks_lease_while_brewing check
+        ((state = 'BREWING') = (lease_owner is not null and lease_expire_time is not null)),
+    constraint drinks_time_when_made check ((made_time is not null) = (state = 'MADE'))
+);
+
+-- A barista brews one drink at a time, whatever the number of processes. Also finds
+-- who is busy, and leases that ran out: it has at most a row per barista.
+create unique index drinks_one_per_barista on drinks (barista_id) where state = 'BREWING';
+
+-- The queue of each skill: oldest order first. Holds only what waits, so that taking
+-- does not slow down as made drinks pile up.
+create index drinks_waiting on drinks (skill, order_id, line, unit) where state = 'WAITING';
+
+-- Every revision of every ticket. The unique key is the last guard of revisions: two
+-- transactions that both believe to make revision 3 cannot both commit.
+create table ticket_history (
+    order_id uuid        not null,
+    revision bigint      not null,
+    state    text        not null,
+    time     timestamptz not null,
+    constraint ticket_history_pkey primary key (order_id, revision),
+    constraint ticket_history_ticket_fkey foreign key (order_id) references tickets (order_id)
+);

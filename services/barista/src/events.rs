@@ -1,0 +1,202 @@
+//! What arrives from reception on `orders.v1`.
+//!
+//! Decided by the snapshot and the revision, not by the event's case: an event that was
+//! overtaken, or whose case this version does not know, still says where the order
+//! stands. An order that is paid and has no ticket gets one; everything else is noted.
+
+use crate::{
+    store::{self, NewDrink, NewTicket, Recipe},
+    ticket::Ticket,
+};
+use messaging::{
+    inbox::{Absorbed, Handler, Message, Outcome},
+    outbox::Waker,
+};
+use prost::Message as _;
+use proto::reception::v1::{CancelState, OrderEvent, OrderState, OrderedDrink};
+use sqlx::PgConnection;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use telemetry::propagation::TraceContext;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// The contract's limit of lines in an order, and of units in a line.
+const LIMIT: usize = 20;
+
+/// Makes tickets of paid orders.
+pub struct Orders {
+    /// Wakes the relay: a ticket is announced.
+    pub relay: Waker,
+    /// Wakes the workforce: there is something to brew.
+    pub workforce: Arc<Notify>,
+}
+
+impl Handler for Orders {
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        messages: &[Message],
+    ) -> sqlx::Result<Vec<Outcome>> {
+        let heard: Vec<Result<Heard, Outcome>> = messages.iter().map(hear).collect();
+        let mut order_ids: Vec<Uuid> = heard.iter().flatten().map(|h| h.order_id).collect();
+        order_ids.sort_unstable();
+        order_ids.dedup();
+        let mut batch = Batch::new(
+            store::lock_order_revisions(conn, &order_ids).await?,
+            store::recipes(conn).await?,
+        );
+        let outcomes = heard
+            .into_iter()
+            .map(|heard| heard.map_or_else(|outcome| outcome, |heard| batch.decide(heard)))
+            .collect();
+        store::queue(conn, batch.new).await?;
+        store::raise_order_revisions(conn, &batch.raised).await?;
+        Ok(outcomes)
+    }
+
+    fn committed(&self) {
+        self.relay.wake();
+        self.workforce.notify_one();
+    }
+}
+
+/// What an event says, as far as a barista cares.
+#[derive(Debug)]
+struct Heard {
+    order_id: Uuid,
+    revision: i64,
+    paid: bool,
+    items: Vec<OrderedDrink>,
+    trace: TraceContext,
+}
+
+/// Reads a message, or says why it cannot be handled.
+fn hear(message: &Message) -> Result<Heard, Outcome> {
+    let event = OrderEvent::decode(message.payload.clone())
+        .map_err(|error| dead_letter(format!("not an OrderEvent: {error}")))?;
+    if event.order_id != message.order_id.to_string() {
+        let reason = format!("ce_subject and order_id ({:?}) differ", event.order_id);
+        return Err(dead_letter(reason));
+    }
+    if event.revision < 1 {
+        return Err(dead_letter(format!("revision {} is not one", event.revision)));
+    }
+    let snapshot = event
+        .snapshot
+        .ok_or_else(|| dead_letter("the snapshot is missing".into()))?;
+    if snapshot.cancel_state() == CancelState::Requested {
+        return Err(dead_letter("this version cannot cancel".into()));
+    }
+    let paid = match OrderState::try_from(snapshot.state) {
+        Ok(OrderState::Paid) => true,
+        // Before it is paid there is nothing to do, and after it these only echo what
+        // the barista has said.
+        Ok(
+            OrderState::AwaitingPayment
+            | OrderState::Declined
+            | OrderState::Preparing
+            | OrderState::Ready
+            | OrderState::Collected,
+        ) => false,
+        Ok(state @ (OrderState::Unspecified | OrderState::Cancelled | OrderState::Failed)) => {
+            let reason = format!("an order that is {} is not handled", state.as_str_name());
+            return Err(dead_letter(reason));
+        }
+        Err(_) => return Err(dead_letter(format!("unknown order state {}", snapshot.state))),
+    };
+    Ok(Heard {
+        order_id: message.order_id,
+        revision: event.revision,
+        paid,
+        items: snapshot.items,
+        trace: message.trace.clone(),
+    })
+}
+
+fn dead_letter(reason: String) -> Outcome {
+    Outcome::DeadLetter(reason)
+}
+
+/// The decisions of one transaction.
+struct Batch {
+    /// The last revision applied of each order that has a ticket.
+    known: HashMap<Uuid, i64>,
+    recipes: HashMap<(String, String), Recipe>,
+    new: Vec<NewTicket>,
+    raised: BTreeMap<Uuid, i64>,
+}
+
+impl Batch {
+    fn new(known: Vec<(Uuid, i64)>, recipes: Vec<Recipe>) -> Self {
+        Self {
+            known: known.into_iter().collect(),
+            recipes: recipes
+                .into_iter()
+                .map(|recipe| ((recipe.drink.clone(), recipe.size.clone()), recipe))
+                .collect(),
+            new: Vec::new(),
+            raised: BTreeMap::new(),
+        }
+    }
+
+    fn decide(&mut self, heard: Heard) -> Outcome {
+        match self.known.get_mut(&heard.order_id) {
+            Some(last) if heard.revision <= *last => Outcome::Absorbed(Absorbed::Stale),
+            Some(last) => {
+                *last = heard.revision;
+                self.raised.insert(heard.order_id, heard.revision);
+                Outcome::Absorbed(Absorbed::NotOurs)
+            }
+            None if heard.paid => self.queue(heard),
+            None => Outcome::Absorbed(Absorbed::NotOurs),
+        }
+    }
+
+    fn queue(&mut self, heard: Heard) -> Outcome {
+        let drinks = match self.drinks(&heard) {
+            Ok(drinks) => drinks,
+            Err(reason) => return Outcome::DeadLetter(reason),
+        };
+        let Ok(total) = i32::try_from(drinks.len()) else {
+            return Outcome::DeadLetter(format!("{} drinks are too many", drinks.len()));
+        };
+        self.known.insert(heard.order_id, heard.revision);
+        self.new.push(NewTicket {
+            ticket: Ticket::queued(heard.order_id, total, heard.trace),
+            order_revision: heard.revision,
+            drinks,
+        });
+        Outcome::Done
+    }
+
+    /// One drink per unit.
+    fn drinks(&self, heard: &Heard) -> Result<Vec<NewDrink>, String> {
+        if !(1..=LIMIT).contains(&heard.items.len()) {
+            return Err(format!("{} lines; 1 to {LIMIT} can be made", heard.items.len()));
+        }
+        let mut drinks = Vec::new();
+        for (line, item) in (0..).zip(&heard.items) {
+            let OrderedDrink { drink, size, quantity } = item;
+            if !usize::try_from(*quantity).is_ok_and(|units| (1..=LIMIT).contains(&units)) {
+                return Err(format!("{quantity} units; 1 to {LIMIT} can be made"));
+            }
+            let recipe = self
+                .recipes
+                .get(&(drink.clone(), size.clone()))
+                .ok_or_else(|| format!("no recipe for {drink:?} in {size:?}"))?;
+            drinks.extend((0..*quantity).map(|unit| NewDrink {
+                order_id: heard.order_id,
+                line,
+                unit,
+                recipe: recipe.clone(),
+            }));
+        }
+        Ok(drinks)
+    }
+}
+
+#[cfg(test)]
+mod tests;

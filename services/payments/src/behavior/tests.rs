@@ -1,0 +1,122 @@
+use super::*;
+use std::{collections::VecDeque, thread};
+
+fn rule(effect: Effect) -> Rule {
+    Rule {
+        effect,
+        share: 1.0,
+        remaining: None,
+    }
+}
+
+fn next(calls: u64, effect: Effect) -> Rule {
+    Rule {
+        remaining: NonZeroU64::new(calls),
+        ..rule(effect)
+    }
+}
+
+fn outcome(rules: &mut Vec<Rule>) -> Outcome {
+    draw(rules, || 0.0).outcome
+}
+
+const FAIL: Effect = Effect::Fail(Code::Internal);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn without_rules_every_call_goes_well() {
+    let well = Fate {
+        latency: Duration::ZERO,
+        outcome: Outcome::Ok,
+    };
+    assert_eq!(draw(&mut Vec::new(), || 0.0), well);
+}
+
+#[test]
+fn the_first_rule_that_takes_a_call_decides() {
+    let mut rules = vec![next(1, Effect::Ok), rule(FAIL), rule(Effect::Decline)];
+    assert_eq!(outcome(&mut rules), Outcome::Ok);
+    assert_eq!(outcome(&mut rules), Outcome::Fail(Code::Internal));
+}
+
+#[test]
+fn latencies_add_up_before_the_rule_that_decides() {
+    let slow = rule(Effect::Latency(SECOND));
+    let mut rules = vec![slow.clone(), slow.clone(), rule(Effect::LoseReply), slow];
+    let fate = draw(&mut rules, || 0.0);
+    assert_eq!(
+        fate,
+        Fate {
+            latency: 2 * SECOND,
+            outcome: Outcome::LoseReply
+        }
+    );
+}
+
+#[test]
+fn a_rule_ends_with_its_last_call() {
+    let mut rules = vec![next(2, FAIL), rule(Effect::Decline)];
+    let outcomes: Vec<_> = (0..3).map(|_| outcome(&mut rules)).collect();
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::Fail(Code::Internal),
+            Outcome::Fail(Code::Internal),
+            Outcome::Decline
+        ]
+    );
+    assert_eq!(rules, [rule(Effect::Decline)]);
+}
+
+#[test]
+fn a_call_that_a_rule_does_not_take_costs_it_nothing() {
+    let shielded = next(1, FAIL);
+    let missed = Rule {
+        share: 0.5,
+        ..next(1, FAIL)
+    };
+    let mut rules = vec![missed.clone(), rule(Effect::Ok), shielded.clone()];
+    assert_eq!(draw(&mut rules, || 0.5).outcome, Outcome::Ok);
+    assert_eq!(rules, [missed, rule(Effect::Ok), shielded]);
+}
+
+#[test]
+fn a_share_is_drawn_for_each_rule_anew() {
+    let half = |effect| Rule {
+        share: 0.5,
+        ..rule(effect)
+    };
+    let mut rules = vec![half(FAIL), half(Effect::Decline)];
+    let mut numbers = VecDeque::from([0.49, 0.5, 0.49, 0.5, 0.99]);
+    let mut random = || {
+        numbers
+            .pop_front()
+            .expect("the test has a number for each draw")
+    };
+    assert_eq!(
+        draw(&mut rules, &mut random).outcome,
+        Outcome::Fail(Code::Internal)
+    );
+    assert_eq!(draw(&mut rules, &mut random).outcome, Outcome::Decline);
+    assert_eq!(draw(&mut rules, &mut random).outcome, Outcome::Ok);
+}
+
+#[test]
+fn remaining_calls_are_counted_under_concurrency() {
+    let behavior = Behavior::default();
+    behavior.set(vec![next(1_000, FAIL)]);
+    let fail = || {
+        (0..500)
+            .filter(|_| behavior.draw().outcome != Outcome::Ok)
+            .count()
+    };
+    let failed: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(fail)).collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().expect("drawing does not panic"))
+            .sum()
+    });
+    assert_eq!(failed, 1_000);
+    assert_eq!(behavior.rules(), []);
+}

@@ -1,0 +1,123 @@
+use super::*;
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+fn request() -> ChargeRequest {
+    ChargeRequest {
+        idempotency_key: "a-key".to_owned(),
+        amount: Some(euros(350)),
+        payment_token: "tok_visa".to_owned(),
+        order_id: Uuid::now_v7().to_string(),
+    }
+}
+
+fn euros(amount_minor: i64) -> proto::money::v1::Money {
+    proto::money::v1::Money {
+        currency_code: "EUR".to_owned(),
+        amount_minor,
+    }
+}
+
+fn payments(count: usize) -> Vec<Payment> {
+    let charge = charge(request()).expect("the request is valid");
+    (0..count)
+        .map(|_| Payment::propose(charge.clone(), false))
+        .collect()
+}
+
+fn wrong_fields<T>(checked: Result<T, Status>) -> Vec<String> {
+    let status = checked.err().expect("something is wrong");
+    let request = status.get_details_bad_request().expect("it says what");
+    request
+        .field_violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
+}
+
+#[test]
+fn all_that_is_wrong_with_a_charge_is_said_at_once() {
+    let wrong = ChargeRequest {
+        idempotency_key: "k".repeat(101),
+        amount: Some(proto::money::v1::Money {
+            currency_code: "USD".to_owned(),
+            amount_minor: 0,
+        }),
+        payment_token: "with space".to_owned(),
+        order_id: "17".to_owned(),
+    };
+    let fields = [
+        "idempotency_key",
+        "amount.currency_code",
+        "amount.amount_minor",
+        "payment_token",
+        "order_id",
+    ];
+    assert_eq!(wrong_fields(charge(wrong)), fields);
+    let none = ["idempotency_key", "amount", "payment_token", "order_id"];
+    assert_eq!(wrong_fields(charge(ChargeRequest::default())), none);
+}
+
+#[test]
+fn the_limits_themselves_are_allowed() {
+    let most = ChargeRequest {
+        idempotency_key: "k".repeat(100),
+        amount: Some(euros(1_000_000)),
+        payment_token: "t".repeat(200),
+        ..request()
+    };
+    assert!(charge(most).is_ok());
+    let more = ChargeRequest {
+        amount: Some(euros(1_000_001)),
+        ..request()
+    };
+    assert_eq!(wrong_fields(charge(more)), ["amount.amount_minor"]);
+}
+
+#[test]
+fn a_payment_is_looked_up_by_something() {
+    assert_eq!(
+        wrong_fields(payment_name(GetPaymentRequest::default())),
+        ["by"]
+    );
+    let by = Some(By::PaymentId("17".to_owned()));
+    assert_eq!(
+        wrong_fields(payment_name(GetPaymentRequest { by })),
+        ["payment_id"]
+    );
+    let by = Some(By::IdempotencyKey(String::new()));
+    assert_eq!(
+        wrong_fields(payment_name(GetPaymentRequest { by })),
+        ["idempotency_key"]
+    );
+}
+
+#[test]
+fn a_page_token_leads_behind_the_last_payment_of_its_page() {
+    let rows = payments(3);
+    let first = page(&ListPaymentsRequest {
+        page_size: 2,
+        ..Default::default()
+    });
+    let response = first.expect("the request is valid").response(rows.clone());
+    assert_eq!(response.payments.len(), 2);
+    let next = ListPaymentsRequest {
+        page_size: 2,
+        page_token: response.next_page_token,
+    };
+    let next = page(&next).expect("the token is ours");
+    assert_eq!(next.before, Some(rows[1].payment_id));
+    assert_eq!(next.response(payments(2)).next_page_token, "");
+}
+
+#[test]
+fn a_foreign_page_token_is_refused() {
+    let other_list = page::encode("ListOrders", &Uuid::now_v7().to_string());
+    for page_token in ["17".to_owned(), other_list] {
+        let request = ListPaymentsRequest {
+            page_size: -1,
+            page_token,
+        };
+        assert_eq!(wrong_fields(page(&request)), ["page_size", "page_token"]);
+    }
+}

@@ -1,0 +1,101 @@
+-- What reception knows: the menu, and the orders.
+
+-- Prices are rows, not code. A row that is withdrawn keeps its place in old orders,
+-- which hold their own copy of the price.
+create table menu_items (
+    drink         text   not null,
+    size          text   not null,
+    title         text   not null,
+    currency_code text   not null default 'EUR',
+    price_minor   bigint not null,
+    constraint menu_items_pkey primary key (drink, size),
+    constraint menu_items_price_positive check (price_minor > 0)
+);
+
+insert into menu_items (drink, size, title, price_minor) values
+    ('espresso',      'single', 'Espresso',      220),
+    ('espresso',      'double', 'Espresso',      280),
+    ('cappuccino',    'small',  'Cappuccino',    330),
+    ('cappuccino',    'large',  'Cappuccino',    390),
+    ('latte',         'small',  'Caffè latte',   350),
+    ('latte',         'large',  'Caffè latte',   420),
+    ('flat_white',    'small',  'Flat white',    360),
+    ('americano',     'small',  'Caffè americano', 280),
+    ('americano',     'large',  'Caffè americano', 330),
+    ('filter',        'small',  'Filter coffee', 250),
+    ('filter',        'large',  'Filter coffee', 300),
+    ('tea',           'small',  'Tea',           240),
+    ('tea',           'large',  'Tea',           290),
+    ('hot_chocolate', 'small',  'Hot chocolate', 340),
+    ('hot_chocolate', 'large',  'Hot chocolate', 400);
+
+-- One row per order, kept for ever: request_id is remembered as long as the order.
+--
+-- `items` never change after the order is placed and are always read with it, so
+-- they are one value, not a table. `request_hash` tells a repeat from another order
+-- under the same request_id, also after the payment token is erased.
+create table orders (
+    order_id         uuid        primary key,
+    request_id       uuid        not null,
+    request_hash     bytea       not null,
+    customer_name    text        not null,
+    items            jsonb       not null,
+    currency_code    text        not null,
+    total_minor      bigint      not null,
+    state            text        not null,
+    revision         bigint      not null,
+    payment_state    text        not null,
+    payment_id       uuid,
+    decline_reason   text,
+    refund_state     text        not null,
+    cancel_state     text        not null,
+    -- The last revision of the order's ticket that was applied.
+    ticket_revision  bigint      not null default 0,
+    -- Kept until the payment is settled, then erased.
+    payment_token    text,
+    -- When the sweeper may look at an order whose charge is undecided, and how often
+    -- it has.
+    settle_time      timestamptz not null,
+    settle_attempts  integer     not null default 0,
+    -- The trace that the order began.
+    traceparent      text,
+    tracestate       text,
+    create_time      timestamptz not null,
+    update_time      timestamptz not null,
+    ready_time       timestamptz,
+    constraint orders_request_id_key unique (request_id),
+    constraint orders_total_positive check (total_minor > 0),
+    constraint orders_state_known check (state in
+        ('AWAITING_PAYMENT', 'PAID', 'PREPARING', 'READY', 'COLLECTED',
+         'DECLINED', 'CANCELLED', 'FAILED')),
+    constraint orders_payment_state_known check (payment_state in
+        ('PENDING', 'CHARGED', 'DECLINED')),
+    constraint orders_refund_state_known check (refund_state in
+        ('NOT_NEEDED', 'PENDING', 'DONE')),
+    constraint orders_cancel_state_known check (cancel_state in
+        ('NOT_REQUESTED', 'REQUESTED', 'ACCEPTED', 'REFUSED')),
+    -- The promise, as far as one table can hold it: no coffee without a charge, and
+    -- no token of a settled payment.
+    constraint orders_made_only_if_charged check
+        (state not in ('PAID', 'PREPARING', 'READY', 'COLLECTED') or payment_state = 'CHARGED'),
+    constraint orders_token_only_while_pending check
+        ((payment_token is not null) = (payment_state = 'PENDING'))
+);
+
+-- What the sweeper asks for. Holds only the undecided orders.
+create index orders_unsettled on orders (settle_time) where state = 'AWAITING_PAYMENT';
+-- ListOrders by state and by name; order ids rise with time.
+create index orders_state on orders (state, order_id);
+create index orders_customer_name on orders (customer_name, order_id);
+
+-- Every change of every order. The unique key is the last guard of revisions: two
+-- transactions that both believe to make revision 3 cannot both commit.
+create table order_history (
+    order_id uuid        not null,
+    revision bigint      not null,
+    state    text        not null,
+    time     timestamptz not null,
+    detail   text        not null,
+    constraint order_history_pkey primary key (order_id, revision),
+    constraint order_history_order_fkey foreign key (order_id) references orders (order_id)
+);

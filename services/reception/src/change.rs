@@ -1,0 +1,107 @@
+//! Changing stored orders: the one way that leads there.
+//!
+//! Lock, apply, write back, write history, write events: in the caller's
+//! transaction, for a batch. The caller's own charge, the sweeper and the barista's
+//! events all come through here, so the order's rules hold whoever comes first.
+
+use crate::{
+    announce,
+    order::{Event, IllegalTransition, Order, OrderId, Transition},
+    store::{self, Locked},
+};
+use chrono::Utc;
+use messaging::outbox;
+use sqlx::PgConnection;
+use std::collections::HashMap;
+use telemetry::propagation::TraceContext;
+
+/// Something that happened to an order.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The order.
+    pub order_id: OrderId,
+    /// What happened.
+    pub event: Event,
+    /// The revision of the ticket that says so, if one does. A ticket's event applies
+    /// only if its revision is greater than the last one applied.
+    pub ticket_revision: Option<i64>,
+    /// Where the order's trace goes on.
+    pub trace: TraceContext,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The order as it is now; its history holds what is new.
+    Applied(Order),
+    /// Nothing changed, as it should.
+    Absorbed(Order),
+    /// It contradicts what was decided.
+    Refused(IllegalTransition),
+    /// There is no such order.
+    Unknown,
+}
+
+/// Makes changes in the given sequence. Returns what became of each.
+///
+/// # Errors
+/// What the database answers; the transaction is then of no use any more.
+pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<Vec<Changed>> {
+    let ids: Vec<OrderId> = changes.iter().map(|change| change.order_id).collect();
+    let locked = store::lock(conn, &ids).await?;
+    let mut orders: HashMap<OrderId, Locked> = locked
+        .into_iter()
+        .map(|locked| (locked.order.order_id, locked))
+        .collect();
+    let mut events = Vec::new();
+    let mut results = Vec::with_capacity(changes.len());
+    let mut touched = Vec::new();
+    for change in changes {
+        let Some(locked) = orders.get_mut(&change.order_id) else {
+            results.push(Changed::Unknown);
+            continue;
+        };
+        let result = fold(locked, change);
+        if let Changed::Applied(order) = &result {
+            events.push(announce::changed(
+                order,
+                &change.event,
+                change.trace.clone(),
+            ));
+        }
+        touched.push(change.order_id);
+        results.push(result);
+    }
+    orders.retain(|id, _| touched.contains(id));
+    write(conn, orders.into_values().collect(), &events).await?;
+    Ok(results)
+}
+
+/// Applies one change to a locked order, in memory.
+fn fold(locked: &mut Locked, change: &Change) -> Changed {
+    if let Some(revision) = change.ticket_revision {
+        if revision <= locked.ticket_revision {
+            return Changed::Absorbed(locked.order.clone());
+        }
+        locked.ticket_revision = revision;
+    }
+    match locked.order.clone().apply(change.event.clone(), Utc::now()) {
+        Transition::Applied(order) => {
+            locked.order = order.clone();
+            Changed::Applied(order)
+        }
+        Transition::Absorbed(order, _) => Changed::Absorbed(order),
+        Transition::Refused(illegal) => Changed::Refused(illegal),
+    }
+}
+
+async fn write(
+    conn: &mut PgConnection,
+    changed: Vec<Locked>,
+    events: &[messaging::event::Event],
+) -> sqlx::Result<()> {
+    store::update(conn, &changed).await?;
+    let orders: Vec<&Order> = changed.iter().map(|locked| &locked.order).collect();
+    store::insert_history(conn, &orders).await?;
+    outbox::append(conn, events).await
+}

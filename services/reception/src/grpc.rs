@@ -1,0 +1,284 @@
+//! Wire to domain, errors to statuses; nothing else.
+
+/// From the domain to the wire.
+mod answer;
+/// From the wire to the domain: every violation of a request at once.
+mod request;
+/// One `WatchOrder` stream.
+mod watching;
+
+use crate::{
+    place_order::{self, Counter, place_order},
+    store::read,
+    watch::Watchers,
+};
+use futures::{Stream, StreamExt as _};
+use lifecycle::Stop;
+use proto::reception::v1::{
+    self as wire,
+    reception_service_server::{ReceptionService, ReceptionServiceServer},
+};
+use rpc::{page, server::MAX_REQUEST_BYTES, status};
+use std::{pin::Pin, time::Duration};
+use tokio::time::Instant;
+use tonic::{Code, Request, Response, Status};
+use watching::Watch;
+
+/// What a caller that sets no deadline is granted.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// When to ask again what could not be answered.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The service, to be added to a server.
+pub fn service(
+    counter: Counter,
+    watchers: Watchers,
+    stop: Stop,
+) -> ReceptionServiceServer<impl ReceptionService> {
+    ReceptionServiceServer::new(Reception {
+        counter,
+        watchers,
+        stop,
+    })
+    .max_decoding_message_size(MAX_REQUEST_BYTES)
+}
+
+struct Reception {
+    counter: Counter,
+    watchers: Watchers,
+    stop: Stop,
+}
+
+#[tonic::async_trait]
+impl ReceptionService for Reception {
+    async fn list_menu_items(
+        &self,
+        request: Request<wire::ListMenuItemsRequest>,
+    ) -> Result<Response<wire::ListMenuItemsResponse>, Status> {
+        let (after, limit) = request::list_menu_items(&request.into_inner())?;
+        let after = after
+            .as_ref()
+            .map(|(drink, size)| (drink.as_str(), size.as_str()));
+        let mut conn = self.connection().await?;
+        let mut items = read::menu(&mut conn, after, limit + 1)
+            .await
+            .map_err(store_error)?;
+        let next_page_token = next_page(&mut items, limit, request::MENU_PAGES, request::menu_key);
+        let menu_items = items.into_iter().map(answer::menu_item).collect();
+        Ok(Response::new(wire::ListMenuItemsResponse {
+            menu_items,
+            next_page_token,
+        }))
+    }
+
+    async fn place_order(
+        &self,
+        request: Request<wire::PlaceOrderRequest>,
+    ) -> Result<Response<wire::PlaceOrderResponse>, Status> {
+        let left = rpc::deadline::remaining(&request).unwrap_or(DEFAULT_DEADLINE);
+        let deadline = Instant::now() + left;
+        let request = request.into_inner();
+        let repeatable = !request.request_id.is_empty();
+        let new = match request::place_order(&self.counter.pool, &request).await {
+            Ok(new) => new,
+            Err(refusal) => return self.placed_before(&request).await?.ok_or(refusal),
+        };
+        let order = place_order(&self.counter, new, deadline)
+            .await
+            .map_err(|error| place_order_error(&error, repeatable))?;
+        Ok(Response::new(wire::PlaceOrderResponse {
+            order: Some(answer::order(order)),
+        }))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<wire::GetOrderRequest>,
+    ) -> Result<Response<wire::GetOrderResponse>, Status> {
+        let by = request::get_order(request.into_inner())?;
+        let mut conn = self.connection().await?;
+        let (name, order) = match by {
+            request::By::OrderId(id) => (
+                id.to_string(),
+                read::by_id(&mut conn, id).await.map_err(store_error)?,
+            ),
+            request::By::RequestId(id) => {
+                let found = read::by_request_id(&mut conn, id)
+                    .await
+                    .map_err(store_error)?;
+                (id.to_string(), found.map(|(order, _)| order))
+            }
+        };
+        let order = order.ok_or_else(|| not_found(&name))?;
+        Ok(Response::new(wire::GetOrderResponse {
+            order: Some(answer::order(order)),
+        }))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<wire::ListOrdersRequest>,
+    ) -> Result<Response<wire::ListOrdersResponse>, Status> {
+        let list = request::list_orders(&request.into_inner())?;
+        let mut conn = self.connection().await?;
+        let mut orders = read::list(&mut conn, &list.filter, list.before, list.limit + 1)
+            .await
+            .map_err(store_error)?;
+        let next_page_token = next_page(&mut orders, list.limit, &list.pages, |order| {
+            order.order_id.to_string()
+        });
+        let orders = orders.into_iter().map(answer::order).collect();
+        Ok(Response::new(wire::ListOrdersResponse {
+            orders,
+            next_page_token,
+        }))
+    }
+
+    type WatchOrderStream =
+        Pin<Box<dyn Stream<Item = Result<wire::WatchOrderResponse, Status>> + Send>>;
+
+    async fn watch_order(
+        &self,
+        request: Request<wire::WatchOrderRequest>,
+    ) -> Result<Response<Self::WatchOrderStream>, Status> {
+        let (order_id, after) = request::watch_order(&request.into_inner())?;
+        let (pool, subscription) = (self.counter.pool.clone(), self.watchers.subscribe(order_id));
+        let watch = Watch {
+            pool,
+            subscription,
+            order_id,
+            after,
+        };
+        // An order that does not exist is an error of the call, not of its stream.
+        watch.read().await?;
+        Ok(Response::new(
+            rpc::stream::until_stop(watch.updates(), self.stop.clone()).boxed(),
+        ))
+    }
+
+    async fn cancel_order(
+        &self,
+        _: Request<wire::CancelOrderRequest>,
+    ) -> Result<Response<wire::CancelOrderResponse>, Status> {
+        Err(not_implemented("CancelOrder"))
+    }
+
+    async fn collect_order(
+        &self,
+        _: Request<wire::CollectOrderRequest>,
+    ) -> Result<Response<wire::CollectOrderResponse>, Status> {
+        Err(not_implemented("CollectOrder"))
+    }
+}
+
+impl Reception {
+    /// The answer to a repeat whose drinks have left the menu since: to what was placed
+    /// before, today's menu does not matter.
+    async fn placed_before(
+        &self,
+        request: &wire::PlaceOrderRequest,
+    ) -> Result<Option<Response<wire::PlaceOrderResponse>>, Status> {
+        let Ok(request_id) = request.request_id.parse() else {
+            return Ok(None);
+        };
+        let mut conn = self.connection().await?;
+        let known = read::by_request_id(&mut conn, request_id)
+            .await
+            .map_err(store_error)?;
+        let Some((order, hash)) = known else {
+            return Ok(None);
+        };
+        if hash != request::hash(request) {
+            return Ok(None);
+        }
+        let order = place_order::answer(order).map_err(|error| place_order_error(&error, true))?;
+        Ok(Some(Response::new(wire::PlaceOrderResponse {
+            order: Some(answer::order(order)),
+        })))
+    }
+
+    async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Status> {
+        self.counter.pool.acquire().await.map_err(store_error)
+    }
+}
+
+/// Takes the one row that was read beyond the page, and gives out a token if it was
+/// there.
+fn next_page<R>(
+    rows: &mut Vec<R>,
+    limit: i64,
+    pages: &str,
+    key: impl FnOnce(&R) -> String,
+) -> String {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if rows.len() <= limit {
+        return String::new();
+    }
+    rows.truncate(limit);
+    rows.last()
+        .map(|last| page::encode(pages, &key(last)))
+        .unwrap_or_default()
+}
+
+/// What became of a call of PlaceOrder that placed nothing, or not surely:
+/// - `ALREADY_EXISTS`: the request id belongs to another body.
+/// - `FAILED_PRECONDITION`: the payment was declined.
+/// - `UNAVAILABLE`: nothing was stored; or, with a request id, perhaps it was. Either
+///   way the same call may be sent again.
+/// - `UNKNOWN`: perhaps it was stored, and there is no request id: sent again, it could
+///   order twice.
+fn place_order_error(error: &place_order::Error, repeatable: bool) -> Status {
+    use place_order::Error;
+    let message = error.to_string();
+    match error {
+        Error::RequestIdReused => {
+            status::error(Code::AlreadyExists, "REQUEST_ID_REUSED", message, &[])
+        }
+        Error::Declined { order_id, reason } => {
+            let order_id = order_id.to_string();
+            let metadata = [
+                ("order_id", order_id.as_str()),
+                ("decline_reason", reason.as_str()),
+            ];
+            status::error(
+                Code::FailedPrecondition,
+                "PAYMENT_DECLINED",
+                message,
+                &metadata,
+            )
+        }
+        Error::NotStored(error) => status::from_sqlx(error),
+        Error::OutcomeUnknown { .. } if repeatable => {
+            status::unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER)
+        }
+        Error::OutcomeUnknown { order_id } => {
+            let order_id = order_id.to_string();
+            let metadata = [("order_id", order_id.as_str())];
+            status::error(Code::Unknown, "OUTCOME_UNKNOWN", message, &metadata)
+        }
+    }
+}
+
+fn not_found(order_id: &str) -> Status {
+    status::not_found("ORDER_NOT_FOUND", "coffeeshop.reception.v1.Order", order_id)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn store_error(error: sqlx::Error) -> Status {
+    status::from_sqlx(&error)
+}
+
+fn not_implemented(call: &str) -> Status {
+    let message = format!("{call} is not built yet");
+    status::error(Code::Unimplemented, "NOT_IMPLEMENTED", message, &[])
+}
+
+/// A request that was refused without a violation: a bug of ours.
+fn unexplained() -> Status {
+    status::error(
+        Code::Internal,
+        "INTERNAL",
+        "the request was refused, we cannot say why",
+        &[],
+    )
+}

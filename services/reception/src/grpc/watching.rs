@@ -1,0 +1,86 @@
+//! One `WatchOrder` stream.
+
+use super::{answer, not_found, store_error};
+use crate::{
+    announce::timestamp,
+    order::{Order, OrderId},
+    store::read,
+    watch::Subscription,
+};
+use chrono::Utc;
+use futures::{Stream, stream};
+use proto::reception::v1::{Heartbeat, WatchOrderResponse, watch_order_response::Update};
+use sqlx::PgPool;
+use std::time::Duration;
+use tonic::Status;
+
+/// A watcher hears something at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What one watcher has seen.
+pub(super) struct Watch {
+    pub(super) pool: PgPool,
+    /// Made before the order was first read: a change in between wakes us.
+    pub(super) subscription: Subscription,
+    pub(super) order_id: OrderId,
+    /// The last revision that was sent.
+    pub(super) after: i64,
+}
+
+impl Watch {
+    /// The updates, read when the caller asks for the next one: nothing is buffered.
+    pub(super) fn updates(self) -> impl Stream<Item = Result<WatchOrderResponse, Status>> {
+        stream::try_unfold(Some(self), |watch| async move {
+            match watch {
+                Some(watch) => watch.next().await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The next update, and what goes on after it: nothing, once the order is over.
+    async fn next(mut self) -> Result<(WatchOrderResponse, Option<Self>), Status> {
+        let mut order = self.read().await?;
+        if order.revision <= self.after && !order.state.is_over() {
+            let woken = tokio::time::timeout(HEARTBEAT, self.until_newer()).await;
+            match woken {
+                Ok(newer) => order = newer?,
+                Err(_) => {
+                    let heartbeat = Heartbeat {
+                        time: Some(timestamp(Utc::now())),
+                    };
+                    return Ok((update(Update::Heartbeat(heartbeat)), Some(self)));
+                }
+            }
+        }
+        self.after = order.revision;
+        let over = order.state.is_over();
+        let update = update(Update::Order(answer::order(order)));
+        Ok((update, (!over).then_some(self)))
+    }
+
+    async fn until_newer(&mut self) -> Result<Order, Status> {
+        loop {
+            self.subscription.changed().await;
+            let order = self.read().await?;
+            if order.revision > self.after {
+                return Ok(order);
+            }
+        }
+    }
+
+    /// The order as it is now.
+    pub(super) async fn read(&self) -> Result<Order, Status> {
+        let mut conn = self.pool.acquire().await.map_err(store_error)?;
+        let order = read::by_id(&mut conn, self.order_id)
+            .await
+            .map_err(store_error)?;
+        order.ok_or_else(|| not_found(&self.order_id.to_string()))
+    }
+}
+
+fn update(update: Update) -> WatchOrderResponse {
+    WatchOrderResponse {
+        update: Some(update),
+    }
+}

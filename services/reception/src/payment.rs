@@ -1,0 +1,117 @@
+//! Asking the provider to charge an order.
+//!
+//! The idempotency key is the order id, for every try of every process: however
+//! often we ask, the provider decides once.
+
+use crate::{
+    order::{Event, OrderId},
+    store::{NewOrder, Unsettled},
+};
+use proto::{
+    money::v1::Money,
+    payments::v1::{ChargeRequest, PaymentState, payments_service_client::PaymentsServiceClient},
+};
+use std::time::Duration;
+use tonic::{Status, transport::Channel};
+
+/// What is to be charged.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// The order, and the idempotency key.
+    pub order_id: OrderId,
+    /// In minor units.
+    pub amount_minor: i64,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// What to charge it to.
+    pub payment_token: String,
+}
+
+impl Charge {
+    /// The charge of a new order.
+    pub fn of(new: &NewOrder) -> Self {
+        Self {
+            order_id: new.order.order_id,
+            amount_minor: new.order.total_minor,
+            currency_code: new.order.currency_code.clone(),
+            payment_token: new.payment_token.clone(),
+        }
+    }
+}
+
+impl From<Unsettled> for Charge {
+    fn from(order: Unsettled) -> Self {
+        Self {
+            order_id: order.order_id,
+            amount_minor: order.total_minor,
+            currency_code: order.currency_code,
+            payment_token: order.payment_token,
+        }
+    }
+}
+
+/// The provider's client.
+#[derive(Clone)]
+pub struct Payments {
+    client: PaymentsServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl Payments {
+    /// A client that connects when it is first used.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: PaymentsServiceClient::new(rpc::client::channel(url)?),
+            timeout,
+        })
+    }
+
+    /// Charges, within `budget` and the time one try may take.
+    ///
+    /// # Errors
+    /// Whatever keeps the provider from answering with a decision. The charge may
+    /// have happened all the same.
+    pub async fn charge(&self, charge: Charge, budget: Duration) -> Result<Event, Status> {
+        let message = ChargeRequest {
+            idempotency_key: charge.order_id.to_string(),
+            amount: Some(Money {
+                currency_code: charge.currency_code,
+                amount_minor: charge.amount_minor,
+            }),
+            payment_token: charge.payment_token,
+            order_id: charge.order_id.to_string(),
+        };
+        let request = rpc::client::request(message, self.timeout.min(budget));
+        let response = self
+            .client
+            .clone()
+            .charge(request)
+            .await
+            .map_err(rpc::client::normalize)?;
+        decision(response.into_inner().payment.unwrap_or_default())
+    }
+}
+
+fn decision(payment: proto::payments::v1::Payment) -> Result<Event, Status> {
+    match payment.state() {
+        PaymentState::Charged => {
+            let payment_id = payment.payment_id.parse();
+            let payment_id = payment_id.map_err(|_| odd("payment_id is no UUID"))?;
+            Ok(Event::Charged { payment_id })
+        }
+        PaymentState::Declined => Ok(Event::Declined {
+            reason: payment.decline_reason,
+        }),
+        other => Err(odd(&format!(
+            "a charge answered with {}",
+            other.as_str_name()
+        ))),
+    }
+}
+
+fn odd(what: &str) -> Status {
+    Status::internal(format!("the provider's answer makes no sense: {what}"))
+}

@@ -1,0 +1,123 @@
+//! Settling what PlaceOrder left undecided.
+//!
+//! A sweeper takes orders that are AWAITING_PAYMENT for longer than a charge may
+//! take, asks the provider with the same key, and records the decision. Any number
+//! of sweepers may run: each takes orders by putting their next try off, and the key
+//! makes even a double charge one.
+
+use crate::{
+    change::{self, Change, Changed},
+    order::{Event, OrderId},
+    payment::Charge,
+    place_order::Counter,
+    store::{self, Unsettled},
+};
+use futures::{StreamExt as _, stream};
+use lifecycle::Stop;
+use sqlx::PgPool;
+use std::time::Duration;
+use telemetry::propagation::TraceContext;
+use tracing::Instrument as _;
+
+/// Orders taken at a time.
+const BATCH: i64 = 64;
+/// Charges in flight at a time.
+const CONCURRENCY: usize = 8;
+/// Between two looks when nothing is due.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two tries of one order.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What one try to charge may take here; nobody waits for it.
+const CHARGE_BUDGET: Duration = Duration::from_secs(10);
+
+/// Records a decision of the provider.
+///
+/// # Errors
+/// What the database answers. If the COMMIT's outcome is unknown the decision is
+/// recorded again, and absorbed.
+pub async fn record(
+    pool: &PgPool,
+    order_id: OrderId,
+    decision: Event,
+    trace: TraceContext,
+) -> sqlx::Result<Changed> {
+    let change = Change {
+        order_id,
+        event: decision,
+        ticket_revision: None,
+        trace,
+    };
+    let mut tx = pool.begin().await?;
+    let changed = change::apply(&mut tx, &[change])
+        .await?
+        .pop()
+        .unwrap_or(Changed::Unknown);
+    // Crash here: the provider has decided, we have not recorded it. The order is
+    // still AWAITING_PAYMENT; the sweeper asks again and gets the same decision.
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Takes what is due and asks the provider about each. Returns how many were taken.
+///
+/// # Errors
+/// What the database answers when orders are taken. An order that cannot be settled
+/// is logged and comes again.
+pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
+    let mut conn = counter.pool.acquire().await?;
+    let due = store::claim_unsettled(&mut conn, BATCH, LONGEST_PAUSE).await?;
+    drop(conn);
+    let taken = due.len();
+    stream::iter(due)
+        .for_each_concurrent(CONCURRENCY, |order| {
+            let span = tracing::info_span!("settle", order.id = %order.order_id);
+            order.trace().set_as_parent(&span);
+            settle(counter, order).instrument(span)
+        })
+        .await;
+    Ok(taken)
+}
+
+async fn settle(counter: &Counter, order: Unsettled) {
+    let (order_id, trace) = (order.order_id, order.trace());
+    let decision = match counter
+        .payments
+        .charge(Charge::from(order), CHARGE_BUDGET)
+        .await
+    {
+        Ok(decision) => decision,
+        Err(status) => {
+            let (code, error) = (status.code(), status.message());
+            tracing::warn!(%order_id, ?code, error, "charge still undecided");
+            return;
+        }
+    };
+    match record(&counter.pool, order_id, decision, trace).await {
+        Ok(Changed::Applied(order)) => {
+            counter.waker.wake();
+            tracing::info!(%order_id, state = order.state.as_str(), "settled");
+        }
+        Ok(Changed::Absorbed(_)) => {}
+        Ok(Changed::Refused(illegal)) => {
+            tracing::error!(%order_id, %illegal, "the provider contradicts itself")
+        }
+        Ok(Changed::Unknown) => tracing::error!(%order_id, "the order is gone"),
+        Err(error) => tracing::warn!(%order_id, %error, "decision not recorded yet"),
+    }
+}
+
+/// Sweeps until it is told to stop.
+///
+/// # Errors
+/// None today: a database that is away is tried again.
+pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
+    while !stop.is_cancelled() {
+        match sweep_once(&counter).await {
+            Ok(taken) if taken > 0 => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "undecided orders wait"),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+    }
+    Ok(())
+}

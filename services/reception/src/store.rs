@@ -1,0 +1,271 @@
+//! The SQL of orders. The caller owns the transaction.
+//!
+//! Every write takes a batch. Whoever changes stored orders locks them first, all
+//! at once and ordered by id ([`lock`]): two batches that overlap would otherwise
+//! wait for each other.
+
+/// Looking orders up and listing them.
+pub mod read;
+
+use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, State};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
+use std::time::Duration;
+use telemetry::propagation::TraceContext;
+use uuid::Uuid;
+
+/// What is stored of an order besides what it is.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// The order, AWAITING_PAYMENT, with its first history entry.
+    pub order: Order,
+    /// The caller's id of the call, or one that was made up.
+    pub request_id: Uuid,
+    /// SHA-256 of the request's body.
+    pub request_hash: Vec<u8>,
+    /// Erased when the payment is settled.
+    pub payment_token: String,
+    /// When the sweeper may look at it.
+    pub settle_time: DateTime<Utc>,
+    /// The trace that the order begins.
+    pub trace: TraceContext,
+}
+
+/// An order as it is stored, locked for a change.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// The order, without its history: what it holds after a change is new.
+    pub order: Order,
+    /// The last revision of its ticket that was applied.
+    pub ticket_revision: i64,
+}
+
+/// Stores new orders whose request id is free. Returns the ids of those stored.
+///
+/// # Errors
+/// What the database answers.
+pub async fn insert(conn: &mut PgConnection, new: &[NewOrder]) -> sqlx::Result<Vec<OrderId>> {
+    sqlx::query_scalar(
+        "insert into orders (order_id, request_id, request_hash, customer_name, items, \
+             currency_code, total_minor, state, revision, payment_state, refund_state, \
+             cancel_state, payment_token, settle_time, traceparent, tracestate, create_time, \
+             update_time) \
+         select order_id, request_id, request_hash, customer_name, items, currency_code, \
+             total_minor, 'AWAITING_PAYMENT', 1, 'PENDING', 'NOT_NEEDED', 'NOT_REQUESTED', \
+             payment_token, settle_time, traceparent, tracestate, create_time, create_time \
+         from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[], $6::text[], \
+             $7::bigint[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], \
+             $12::timestamptz[]) \
+             as n (order_id, request_id, request_hash, customer_name, items, currency_code, \
+                   total_minor, payment_token, settle_time, traceparent, tracestate, create_time) \
+         order by request_id \
+         on conflict on constraint orders_request_id_key do nothing \
+         returning order_id",
+    )
+    .bind(column(new, |n| n.order.order_id.0))
+    .bind(column(new, |n| n.request_id))
+    .bind(column(new, |n| n.request_hash.clone()))
+    .bind(column(new, |n| n.order.customer_name.clone()))
+    .bind(column(new, |n| Json(n.order.items.clone())))
+    .bind(column(new, |n| n.order.currency_code.clone()))
+    .bind(column(new, |n| n.order.total_minor))
+    .bind(column(new, |n| n.payment_token.clone()))
+    .bind(column(new, |n| n.settle_time))
+    .bind(column(new, |n| n.trace.traceparent.clone()))
+    .bind(column(new, |n| n.trace.tracestate.clone()))
+    .bind(column(new, |n| n.order.create_time))
+    .fetch_all(conn)
+    .await
+}
+
+/// Reads orders and locks them until the transaction ends, ordered by id. Unknown
+/// ids are left out.
+///
+/// # Errors
+/// What the database answers, or a stored value that this version does not know.
+pub async fn lock(conn: &mut PgConnection, ids: &[OrderId]) -> sqlx::Result<Vec<Locked>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows =
+        sqlx::query("select * from orders where order_id = any($1) order by order_id for update")
+            .bind(ids)
+            .fetch_all(conn)
+            .await?;
+    rows.iter()
+        .map(|row| {
+            let ticket_revision = row.try_get("ticket_revision")?;
+            Ok(Locked {
+                order: order(row)?,
+                ticket_revision,
+            })
+        })
+        .collect()
+}
+
+/// Writes back locked orders that have changed.
+///
+/// # Errors
+/// What the database answers.
+pub async fn update(conn: &mut PgConnection, changed: &[Locked]) -> sqlx::Result<()> {
+    sqlx::query(
+        "update orders o set state = c.state, revision = c.revision, \
+             payment_state = c.payment_state, payment_id = c.payment_id, \
+             decline_reason = c.decline_reason, ticket_revision = c.ticket_revision, \
+             payment_token = case when c.payment_state = 'PENDING' then o.payment_token end, \
+             update_time = c.update_time, ready_time = c.ready_time \
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], \
+             $7::bigint[], $8::timestamptz[], $9::timestamptz[]) \
+             as c (order_id, state, revision, payment_state, payment_id, decline_reason, \
+                   ticket_revision, update_time, ready_time) \
+         where o.order_id = c.order_id",
+    )
+    .bind(column(changed, |c| c.order.order_id.0))
+    .bind(column(changed, |c| c.order.state.as_str()))
+    .bind(column(changed, |c| c.order.revision))
+    .bind(column(changed, |c| payment_state(&c.order.payment)))
+    .bind(column(changed, |c| payment_id(&c.order.payment)))
+    .bind(column(changed, |c| decline_reason(&c.order.payment)))
+    .bind(column(changed, |c| c.ticket_revision))
+    .bind(column(changed, |c| c.order.update_time))
+    .bind(column(changed, |c| c.order.ready_time))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes down the history entries that the orders hold, all of which are new.
+///
+/// # Errors
+/// What the database answers; a revision that exists already among it.
+pub async fn insert_history(conn: &mut PgConnection, orders: &[&Order]) -> sqlx::Result<()> {
+    let entries: Vec<(OrderId, &HistoryEntry)> = orders
+        .iter()
+        .flat_map(|order| order.history.iter().map(|entry| (order.order_id, entry)))
+        .collect();
+    sqlx::query(
+        "insert into order_history (order_id, revision, state, time, detail) \
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[])",
+    )
+    .bind(column(&entries, |(id, _)| id.0))
+    .bind(column(&entries, |(_, entry)| entry.revision))
+    .bind(column(&entries, |(_, entry)| entry.state.as_str()))
+    .bind(column(&entries, |(_, entry)| entry.time))
+    .bind(column(&entries, |(_, entry)| entry.detail.clone()))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An undecided order, as the sweeper needs it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Unsettled {
+    /// The order, and the idempotency key of its charge.
+    pub order_id: OrderId,
+    /// What to charge, in minor units.
+    pub total_minor: i64,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// What to charge it to.
+    pub payment_token: String,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+}
+
+impl Unsettled {
+    /// The order's trace.
+    pub fn trace(&self) -> TraceContext {
+        TraceContext {
+            traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+        }
+    }
+}
+
+/// Takes undecided orders that are due.
+///
+/// Each is put off by a pause that doubles with every try, up to `longest`. It is the
+/// new settle time that takes them away from other sweepers; no lock is held while
+/// the provider is asked.
+///
+/// # Errors
+/// What the database answers.
+pub async fn claim_unsettled(
+    conn: &mut PgConnection,
+    limit: i64,
+    longest: Duration,
+) -> sqlx::Result<Vec<Unsettled>> {
+    sqlx::query_as(
+        "update orders set settle_attempts = settle_attempts + 1, \
+             settle_time = now() + least(interval '1 second' * 2 ^ least(settle_attempts, 20), \
+                                         interval '1 second' * $2) \
+         where order_id in (select order_id from orders \
+                            where state = 'AWAITING_PAYMENT' and settle_time <= now() \
+                            order by settle_time limit $1 for update skip locked) \
+         returning order_id, total_minor, currency_code, payment_token, traceparent, tracestate",
+    )
+    .bind(limit)
+    .bind(longest.as_secs_f64())
+    .fetch_all(conn)
+    .await
+}
+
+/// An order from a row that holds all its columns, without its history.
+fn order(row: &PgRow) -> sqlx::Result<Order> {
+    Ok(Order {
+        order_id: row.try_get("order_id")?,
+        customer_name: row.try_get("customer_name")?,
+        items: row.try_get::<Json<Vec<Item>>, _>("items")?.0,
+        currency_code: row.try_get("currency_code")?,
+        total_minor: row.try_get("total_minor")?,
+        state: state(row, "state")?,
+        revision: row.try_get("revision")?,
+        payment: payment(row)?,
+        create_time: row.try_get("create_time")?,
+        update_time: row.try_get("update_time")?,
+        ready_time: row.try_get("ready_time")?,
+        history: Vec::new(),
+    })
+}
+
+fn state(row: &PgRow, column: &str) -> sqlx::Result<State> {
+    row.try_get::<&str, _>(column)?
+        .parse()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+fn payment(row: &PgRow) -> sqlx::Result<Payment> {
+    Ok(match row.try_get("payment_state")? {
+        "CHARGED" => Payment::Charged {
+            payment_id: row.try_get("payment_id")?,
+        },
+        "DECLINED" => Payment::Declined {
+            reason: row.try_get("decline_reason")?,
+        },
+        _ => Payment::Pending,
+    })
+}
+
+fn payment_state(payment: &Payment) -> &'static str {
+    match payment {
+        Payment::Pending => "PENDING",
+        Payment::Charged { .. } => "CHARGED",
+        Payment::Declined { .. } => "DECLINED",
+    }
+}
+
+fn payment_id(payment: &Payment) -> Option<Uuid> {
+    match payment {
+        Payment::Charged { payment_id } => Some(*payment_id),
+        Payment::Pending | Payment::Declined { .. } => None,
+    }
+}
+
+fn decline_reason(payment: &Payment) -> Option<String> {
+    match payment {
+        Payment::Declined { reason } => Some(reason.clone()),
+        Payment::Pending | Payment::Charged { .. } => None,
+    }
+}
+
+fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}

@@ -1,0 +1,172 @@
+//! Looking orders up and listing them.
+
+use super::order;
+use crate::order::{HistoryEntry, Order, OrderId, State};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// The order that a request id placed, and the hash of that request's body.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_request_id(
+    conn: &mut PgConnection,
+    request_id: Uuid,
+) -> sqlx::Result<Option<(Order, Vec<u8>)>> {
+    let row = sqlx::query("select * from orders where request_id = $1")
+        .bind(request_id)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let hash = row.try_get("request_hash")?;
+    Ok(Some((with_history(conn, &row).await?, hash)))
+}
+
+/// An order with its history.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Order>> {
+    let row = sqlx::query("select * from orders where order_id = $1")
+        .bind(id)
+        .fetch_optional(&mut *conn)
+        .await?;
+    match row {
+        Some(row) => Ok(Some(with_history(conn, &row).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn with_history(conn: &mut PgConnection, row: &PgRow) -> sqlx::Result<Order> {
+    let mut order = order(row)?;
+    // A change may have been committed between the two reads: what is newer than the
+    // order as we read it is left out.
+    let rows = sqlx::query(
+        "select state, time, revision, detail from order_history \
+         where order_id = $1 and revision <= $2 order by revision",
+    )
+    .bind(order.order_id)
+    .bind(order.revision)
+    .fetch_all(conn)
+    .await?;
+    order.history = rows
+        .iter()
+        .map(history_entry)
+        .collect::<sqlx::Result<_>>()?;
+    Ok(order)
+}
+
+fn history_entry(row: &PgRow) -> sqlx::Result<HistoryEntry> {
+    Ok(HistoryEntry {
+        state: super::state(row, "state")?,
+        time: row.try_get("time")?,
+        revision: row.try_get("revision")?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+/// Which orders to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only these.
+    pub state: Option<State>,
+    /// Exactly this name.
+    pub customer_name: Option<String>,
+    /// At or after.
+    pub create_time_from: Option<DateTime<Utc>>,
+    /// Before.
+    pub create_time_until: Option<DateTime<Utc>>,
+}
+
+/// Lists orders older than `before`, newest first, without their history. Stable
+/// under inserts: ids rise with time.
+///
+/// # Errors
+/// What the database answers.
+pub async fn list(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    before: Option<OrderId>,
+    limit: i64,
+) -> sqlx::Result<Vec<Order>> {
+    let rows = sqlx::query(
+        "select * from orders \
+         where ($1::text is null or state = $1) and ($2::text is null or customer_name = $2) \
+           and ($3::timestamptz is null or create_time >= $3) \
+           and ($4::timestamptz is null or create_time < $4) \
+           and ($5::uuid is null or order_id < $5) \
+         order by order_id desc limit $6",
+    )
+    .bind(filter.state.map(State::as_str))
+    .bind(filter.customer_name.as_deref())
+    .bind(filter.create_time_from)
+    .bind(filter.create_time_until)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(order).collect()
+}
+
+/// A line of the menu.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct MenuItem {
+    /// Id of the drink.
+    pub drink: String,
+    /// Id of the size.
+    pub size: String,
+    /// For people.
+    pub title: String,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// The price of one unit.
+    pub price_minor: i64,
+}
+
+/// Lists the menu by drink and price, after the given `(drink, size)`.
+///
+/// # Errors
+/// What the database answers.
+pub async fn menu(
+    conn: &mut PgConnection,
+    after: Option<(&str, &str)>,
+    limit: i64,
+) -> sqlx::Result<Vec<MenuItem>> {
+    let (drink, size) = after.unzip();
+    sqlx::query_as(
+        "select drink, size, title, currency_code, price_minor from menu_items m \
+         where $1::text is null or (drink, price_minor, size) > \
+             (select drink, price_minor, size from menu_items where drink = $1 and size = $2) \
+         order by drink, price_minor, size limit $3",
+    )
+    .bind(drink)
+    .bind(size)
+    .bind(limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// The menu's lines for the given drinks and sizes, by both. Unknown ones are absent.
+///
+/// # Errors
+/// What the database answers.
+pub async fn menu_items(
+    conn: &mut PgConnection,
+    wanted: &[(&str, &str)],
+) -> sqlx::Result<HashMap<(String, String), MenuItem>> {
+    let (drinks, sizes): (Vec<&str>, Vec<&str>) = wanted.iter().copied().unzip();
+    let items: Vec<MenuItem> = sqlx::query_as(
+        "select distinct drink, size, title, currency_code, price_minor \
+         from menu_items join unnest($1::text[], $2::text[]) as w (drink, size) using (drink, size)",
+    )
+    .bind(drinks)
+    .bind(sizes)
+    .fetch_all(conn)
+    .await?;
+    Ok(items
+        .into_iter()
+        .map(|item| ((item.drink.clone(), item.size.clone()), item))
+        .collect())
+}
