@@ -9,12 +9,7 @@
 use crate::status;
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
-use std::{
-    future::{Future as _, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::time::{self, Instant};
 use tonic::{Code, Status};
 
@@ -50,20 +45,11 @@ pub(crate) fn note(request: http::Request<tonic::body::Body>) -> Request {
 
 /// Ends the call when its deadline is over.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    let Some(Deadline(at)) = request.extensions().get().copied() else {
+    let Some(at) = timeout(request.headers()).map(|t| Instant::now() + t) else {
         return next.run(request).await;
     };
-    let mut call = pin!(next.run(request));
-    let mut timer = pin!(time::sleep_until(at));
-    let answer = poll_fn(|cx| match call.as_mut().poll(cx) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
-        // The clock as well: tonic's timer, in the same millisecond, may wake us first.
-        Poll::Pending if timer.as_mut().poll(cx).is_ready() || Instant::now() >= at => {
-            Poll::Ready(None)
-        }
-        Poll::Pending => Poll::Pending,
-    });
-    answer.await.unwrap_or_else(|| exceeded().into_http())
+    let answer = time::timeout_at(at, next.run(request)).await;
+    answer.unwrap_or_else(|_| exceeded().into_http())
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. Anything else counts as none, as
@@ -84,4 +70,45 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(amount),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::timeout;
+    use http::HeaderMap;
+    use std::time::Duration;
+
+    fn parsed(text: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().expect("it is a header value"));
+        timeout(&headers)
+    }
+
+    #[test]
+    fn timeouts_have_a_unit() {
+        assert_eq!(parsed("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(parsed("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(parsed("4S"), Some(Duration::from_secs(4)));
+        assert_eq!(parsed("5m"), Some(Duration::from_millis(5)));
+        assert_eq!(parsed("6u"), Some(Duration::from_micros(6)));
+        assert_eq!(parsed("99999999n"), Some(Duration::from_nanos(99_999_999)));
+    }
+
+    #[test]
+    fn anything_else_is_no_timeout() {
+        for text in [
+            "",
+            "S",
+            "5",
+            "5s",
+            "-5S",
+            "+5S",
+            "100000000m",
+            "5 S",
+            "5\u{b5}",
+        ] {
+            assert_eq!(parsed(text), None, "{text:?}");
+        }
+        assert_eq!(timeout(&HeaderMap::new()), None);
+    }
 }

@@ -49,3 +49,59 @@ fn checksum(filter: &str, key: &str) -> [u8; CHECKSUM_BYTES] {
     sum.copy_from_slice(&hash.finalize()[..CHECKSUM_BYTES]);
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, encode, size};
+
+    #[test]
+    fn a_token_gives_its_key_back() {
+        for key in ["", "018f3a9e-7c1d-7e2a-9b4c-0123456789ab", "caff\u{e8}"] {
+            assert_eq!(
+                decode("orders?state=PAID", &encode("orders?state=PAID", key)).as_deref(),
+                Some(key)
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_filter_is_foreign() {
+        let token = encode("orders?state=PAID", "7");
+        assert_eq!(decode("orders?state=READY", &token), None);
+        // Told apart although both run together to the same text.
+        assert_eq!(
+            decode("orders?state=PAI", &encode("orders?state=PAID", "7")),
+            None
+        );
+    }
+
+    #[test]
+    fn a_token_with_any_byte_changed_is_refused() {
+        let token = encode("orders", "018f3a9e");
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("it is ASCII");
+            assert_eq!(decode("orders", &changed), None, "{changed}");
+            assert_eq!(decode("orders", &token[..at]), None);
+        }
+        assert_eq!(decode("orders", "not base64!"), None);
+    }
+
+    #[test]
+    fn sizes_are_defaulted_capped_and_refused() {
+        let sizes = [i32::MIN, -1, 0, 1, 100, 101, i32::MAX].map(size);
+        assert_eq!(
+            sizes,
+            [
+                None,
+                None,
+                Some(50),
+                Some(1),
+                Some(100),
+                Some(100),
+                Some(100)
+            ]
+        );
+    }
+}

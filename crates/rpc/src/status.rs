@@ -10,8 +10,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 const DOMAIN: &str = "coffeeshop";
-/// Most violations listed in one error: it has to fit into a response header.
+/// Most violations listed in one error.
 const MAX_VIOLATIONS: usize = 100;
+/// Most text in them. Details travel in a response header, in base64, and clients of
+/// other languages refuse headers over 8 KiB: an error that says too much says nothing.
+const MAX_VIOLATIONS_BYTES: usize = 5 * 1024;
 /// When to try again what a restart or a failover will have healed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -58,6 +61,7 @@ pub fn from_sqlx(error: &(dyn Error + 'static)) -> Status {
 #[derive(Debug, Default)]
 pub struct Violations {
     listed: Vec<FieldViolation>,
+    bytes: usize,
     unlisted: usize,
 }
 
@@ -70,8 +74,11 @@ impl Violations {
     /// Adds one. The field is a path (`items[2].quantity`); the description says what
     /// is expected of it.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        if self.listed.len() < MAX_VIOLATIONS {
-            self.listed.push(FieldViolation::new(field, description));
+        let violation = FieldViolation::new(field, description);
+        let bytes = self.bytes + violation.field.len() + violation.description.len();
+        if self.listed.len() < MAX_VIOLATIONS && bytes <= MAX_VIOLATIONS_BYTES {
+            self.bytes = bytes;
+            self.listed.push(violation);
         } else {
             self.unlisted += 1;
         }
@@ -79,7 +86,7 @@ impl Violations {
 
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.listed.is_empty()
+        self.listed.is_empty() && self.unlisted == 0
     }
 
     /// `INVALID_ARGUMENT INVALID_REQUEST` with `BadRequest`, if anything is wrong.
@@ -87,14 +94,15 @@ impl Violations {
         if self.is_empty() {
             return Ok(());
         }
+        let message = match (self.listed.as_slice(), self.unlisted) {
+            // A long text would be in the headers twice.
+            ([only], 0) if self.bytes < 1024 => format!("{}: {}", only.field, only.description),
+            (listed, unlisted) => format!("{} violations", listed.len() + unlisted),
+        };
         if self.unlisted > 0 {
             let more = format!("{} more violations are not listed", self.unlisted);
             self.listed.push(FieldViolation::new("", more));
         }
-        let message = match self.listed.as_slice() {
-            [only] => format!("{}: {}", only.field, only.description),
-            many => format!("{} violations", many.len()),
-        };
         let mut details = info("INVALID_REQUEST", &[]);
         details.set_bad_request(self.listed);
         Err(Status::with_error_details(
@@ -134,4 +142,95 @@ fn info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Violations, not_found, unavailable};
+    use std::time::Duration;
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
+    #[test]
+    fn every_violation_is_in_one_answer() {
+        let mut violations = Violations::new();
+        violations.add("items[0].quantity", "must be 1 to 100");
+        violations.add("customer_name", "must not be empty");
+        let status = violations.into_result().expect_err("two things are wrong");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let listed = status.get_details_bad_request().expect("it has BadRequest");
+        let fields: Vec<_> = listed
+            .field_violations
+            .iter()
+            .map(|v| v.field.as_str())
+            .collect();
+        assert_eq!(fields, ["items[0].quantity", "customer_name"]);
+        let info = status.get_details_error_info().expect("it has ErrorInfo");
+        assert_eq!(info.reason, "INVALID_REQUEST");
+    }
+
+    #[test]
+    fn a_thousand_violations_are_counted_rather_than_listed() {
+        let mut violations = Violations::new();
+        for item in 0..1000 {
+            violations.add(format!("items[{item}].drink"), "is not on the menu");
+        }
+        let status = violations.into_result().expect_err("everything is wrong");
+        let listed = status.get_details_bad_request().expect("it has BadRequest");
+        assert_eq!(listed.field_violations.len(), 101);
+        assert_eq!(
+            listed.field_violations[100].description,
+            "900 more violations are not listed"
+        );
+        assert_eq!(status.message(), "1000 violations");
+    }
+
+    #[test]
+    fn an_error_fits_into_the_headers_of_any_client() {
+        let mut violations = Violations::new();
+        violations.add("customer_name", "x".repeat(5000));
+        fits(violations);
+
+        let mut violations = Violations::new();
+        for item in 0..100 {
+            let description = format!("{} is not on the menu", "x".repeat(item * 10));
+            violations.add(format!("items[{item}].drink"), description);
+        }
+        violations.add("customer_name", "x".repeat(60 * 1024));
+        fits(violations);
+    }
+
+    fn fits(violations: Violations) {
+        let status = violations.into_result().expect_err("something is wrong");
+        let response = status.into_http::<()>();
+        let bytes: usize = response.headers().values().map(|value| value.len()).sum();
+        assert!(bytes < 8 * 1024, "{bytes}");
+    }
+
+    #[test]
+    fn nothing_wrong_is_no_error() {
+        assert!(Violations::new().into_result().is_ok());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let status = not_found("ORDER_NOT_FOUND", "coffeeshop.reception.v1.Order", "7");
+        let resource = status
+            .get_details_resource_info()
+            .expect("it has ResourceInfo");
+        assert_eq!(resource.resource_type, "coffeeshop.reception.v1.Order");
+        assert_eq!(resource.resource_name, "7");
+        assert_eq!(status.message(), "there is no Order 7");
+    }
+
+    #[test]
+    fn unavailable_says_when_to_come_back() {
+        let status = unavailable(
+            "STORE_UNAVAILABLE",
+            "the database is away",
+            Duration::from_secs(1),
+        );
+        let retry = status.get_details_retry_info().expect("it has RetryInfo");
+        assert_eq!(retry.retry_delay, Some(Duration::from_secs(1)));
+    }
 }

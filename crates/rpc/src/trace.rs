@@ -75,3 +75,6 @@ fn is_our_fault(code: Code) -> bool {
             | Code::DataLoss
     )
 }
+
+#[cfg(test)]
+mod tests;

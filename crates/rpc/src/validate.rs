@@ -58,3 +58,65 @@ fn length(violations: &mut Violations, field: &str, text: &str, max_chars: usize
         violations.add(field, format!("must have at most {max_chars} characters"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{text, uuid, visible_ascii};
+    use crate::status::Violations;
+
+    fn accepted(check: impl FnOnce(&mut Violations)) -> bool {
+        let mut violations = Violations::new();
+        check(&mut violations);
+        violations.is_empty()
+    }
+
+    #[test]
+    fn a_uuid_has_one_spelling() {
+        let good = "018f3a9e-7c1d-7e2a-9b4c-0123456789ab";
+        let bad = [
+            "",
+            "7",
+            "018f3a9e7c1d7e2a9b4c0123456789ab",
+            "{018f3a9e-7c1d-7e2a-9b4c-0123456789ab}",
+            "urn:uuid:018f3a9e-7c1d-7e2a-9b4c-0123456789ab",
+            "018f3a9e-7c1d-7e2a-9b4c-0123456789ag",
+        ];
+        assert!(accepted(|v| assert!(uuid(v, "order_id", good).is_some())));
+        for id in bad {
+            assert!(
+                !accepted(|v| assert!(uuid(v, "order_id", id).is_none())),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_may_be_in_any_script_but_not_long_empty_or_with_control_characters() {
+        let name = |t: &str| accepted(|v| text(v, "customer_name", t, 5, true));
+        assert!(name("J\u{fc}rg"));
+        assert!(
+            name("\u{5496}\u{5561}\u{5496}\u{5561}\u{5561}"),
+            "characters, not bytes"
+        );
+        for bad in [
+            "",
+            "  ",
+            "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}",
+            "a\nb",
+            "a\u{7f}",
+            "a\u{0}",
+        ] {
+            assert!(!name(bad), "{bad:?}");
+        }
+        assert!(accepted(|v| text(v, "reason", "", 5, false)));
+    }
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        let key = |t: &str| accepted(|v| visible_ascii(v, "payment_token", t, 8, true));
+        assert!(key("tok_1~"));
+        for bad in ["", "a b", "tok\u{e9}", "a\tb", "123456789"] {
+            assert!(!key(bad), "{bad:?}");
+        }
+    }
+}

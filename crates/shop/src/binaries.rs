@@ -14,10 +14,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The binary of this name, if it is up to date.
-pub fn beside(name: &str) -> Result<PathBuf> {
-    let path = folder()?.join(name);
-    ensure!(path.is_file(), "there is no {}; run `cargo build --locked` first", path.display());
+/// The launcher itself, which guards the children of tests. Any build of it will do.
+pub fn shop() -> Result<PathBuf> {
+    existing("shop")
+}
+
+/// The binary of this service, if it is up to date.
+pub fn service(name: &str) -> Result<PathBuf> {
+    let path = existing(name)?;
     if let Some(source) = newer_source(&path)? {
         bail!(
             "{} was built before {} changed; run `cargo build --locked` first",
@@ -25,6 +29,12 @@ pub fn beside(name: &str) -> Result<PathBuf> {
             source.display(),
         );
     }
+    Ok(path)
+}
+
+fn existing(name: &str) -> Result<PathBuf> {
+    let path = folder()?.join(name);
+    ensure!(path.is_file(), "there is no {}; run `cargo build --locked` first", path.display());
     Ok(path)
 }
 

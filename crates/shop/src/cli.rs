@@ -1,20 +1,48 @@
-//! The command line.
+//! The command line. Each subcommand is a module with its `Options` and a `run`.
 
-use crate::guard;
+use anyhow::Result;
+
+use crate::{
+    dir::{self, ShopDir},
+    down, guard, logs, status, up,
+};
 
 /// The whole shop on one machine.
 #[derive(clap::Parser, Debug)]
 #[command(name = "shop", version)]
 pub struct Cli {
-    /// What to do.
+    #[command(flatten)]
+    dir: dir::Options,
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
 /// What `shop` can do.
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+enum Command {
+    /// Open the shop, or bring back what is missing.
+    Up(up::Options),
+    /// Close the shop; its data stay unless told otherwise.
+    Down(down::Options),
+    /// Show what runs where, and whether it is ready.
+    Status(status::Options),
+    /// Show what a part says.
+    Logs(logs::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub async fn run(self) -> Result<()> {
+        let dir = || ShopDir::find(&self.dir);
+        match self.command {
+            Command::Up(options) => up::run(options, dir()?).await,
+            Command::Down(options) => down::run(options, dir()?).await,
+            Command::Status(options) => status::run(options, dir()?).await,
+            Command::Logs(options) => logs::run(options, dir()?).await,
+            Command::Guard(options) => guard::run(options).await,
+        }
+    }
 }

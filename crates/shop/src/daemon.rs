@@ -37,7 +37,7 @@ impl Daemon {
     pub async fn ready(&self) -> Result<()> {
         let identity = self.identity().await;
         let ready = self.probe.wait(|| identity.is_alive(), PATIENCE).await;
-        ready.with_context(|| format!("{}: {}", self.program.name, log::tail(&self.program.log)))
+        ready.with_context(|| format!("{}: {}", self.program.part, log::tail(&self.program.log)))
     }
 
     /// SIGKILL; returns when it is gone.

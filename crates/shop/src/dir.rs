@@ -61,6 +61,16 @@ impl ShopDir {
         self.logs().join(format!("{name}.log"))
     }
 
+    /// What runs where.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+
+    /// Held while a shop is being opened or closed.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
     /// Kafka's configuration and data.
     pub fn kafka(&self) -> PathBuf {
         self.root.join("kafka")

@@ -8,7 +8,6 @@
 //! The first line on stdout is CMD's pid; the exit code is CMD's. CMD writes to the guard's stderr.
 
 use std::{
-    convert::Infallible,
     ffi::OsString,
     fs,
     io::{self, Read as _, Write as _},
@@ -54,7 +53,7 @@ pub struct Options {
 }
 
 /// Runs until CMD has ended or the parent is gone, and ends this process with CMD's exit code.
-pub async fn run(options: Options) -> Result<Infallible> {
+pub async fn run(options: Options) -> Result<()> {
     let stop = lifecycle::stop_on_signals()?;
     let exit_code = guard(&options, &stop).await?;
     std::process::exit(exit_code)

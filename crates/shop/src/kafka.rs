@@ -8,14 +8,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
 use tokio::process::Command;
 
-use crate::{maven::Packages, ports, postgres::random_password, process::Program, tools};
+use crate::{maven::Packages, part::Part, ports, postgres::random_password, process::Program, tools};
 
 /// Opens in under three seconds and stays below 300 MB.
 const JVM: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO"];
@@ -58,15 +56,13 @@ impl Kafka {
         args.extend(["-cp".into(), jars.join("*").into_os_string()]);
         args.extend([MAIN_CLASS.into(), self.properties().into_os_string()]);
         Program {
-            name: "kafka",
+            part: Part::Kafka,
             path: java.to_owned(),
             args,
             env: Vec::new(),
             directory: self.home.clone(),
             log: self.log.clone(),
             account: None,
-            stop_signal: Signal::SIGTERM,
-            stop_grace: Duration::from_secs(20),
         }
     }
 
@@ -81,7 +77,7 @@ impl Kafka {
         let mut tool = Command::new(&program.path);
         tool.args(program.args.iter().take_while(|arg| *arg != MAIN_CLASS));
         tool.args(["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config"]);
-        let output = tool.arg(&properties).stdin(Stdio::null()).output().await?;
+        let output = tool.arg(&properties).stdin(Stdio::null()).kill_on_drop(true).output().await?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "Kafka's StorageTool failed:\n{}", said.trim());
         // Crash here: the next start formats another.

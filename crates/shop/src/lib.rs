@@ -7,18 +7,26 @@
 pub mod binaries;
 // The command line.
 pub mod cli;
+// Ending what runs, in the right order.
+mod closing;
 // A guarded child that tests kill, pause and start again.
 pub mod daemon;
 // Where a shop keeps its state, data and logs.
 pub mod dir;
+// `shop down`: ends everything.
+pub mod down;
 // `shop guard`: a child that dies with its parent.
 pub mod guard;
 // An Apache Kafka of our own.
 pub mod kafka;
 // Lock files between processes.
 mod lock;
+// `shop logs`: what a part says.
+pub mod logs;
 // The pinned servers, fetched once.
 pub mod maven;
+// The parts of a shop, by name.
+pub mod part;
 // Free ports, and who holds a taken one.
 pub mod ports;
 // A PostgreSQL of our own, and databases on any.
@@ -33,5 +41,11 @@ pub mod progress;
 pub mod servers;
 // The services as programs.
 pub mod services;
+// What runs where, on disk.
+pub mod state;
+// `shop status`: the table of parts.
+pub mod status;
 // Java and Maven, or what to install.
 mod tools;
+// `shop up`: opens the shop.
+pub mod up;

@@ -3,20 +3,30 @@
 use std::{
     fs::{self, File, TryLockError},
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
+use tokio::time::sleep;
+
+const POLL: Duration = Duration::from_millis(50);
 
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
 /// Waits for the lock.
-pub async fn wait(path: PathBuf) -> Result<Lock> {
-    let file = open(&path)?;
-    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await?;
-    locked.map(Lock).with_context(|| format!("cannot lock {}", path.display()))
+pub async fn wait(path: &Path) -> Result<Lock> {
+    let file = open(path)?;
+    // Polled, because a thread inside lock() could not be interrupted by Ctrl-C.
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => sleep(POLL).await,
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock"),
+        }
+    }
 }
 
 /// Takes the lock, or says who holds it.

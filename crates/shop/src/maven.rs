@@ -43,7 +43,7 @@ async fn fetch(jars: &Path, platform: &str, progress: &Progress) -> Result<()> {
     let maven = tools::maven().await?;
     let step = progress.step("fetching Kafka and PostgreSQL with Maven (70 MB, once)");
     let cache = cache()?;
-    let _lock = lock::wait(cache.join("lock")).await?;
+    let _lock = lock::wait(&cache.join("lock")).await?;
     if jars.is_dir() {
         return Ok(()); // Another launcher was faster.
     }

@@ -7,15 +7,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use crate::{
     dir,
+    part::Part,
     ports,
     process::{Account, Program, write_private},
 };
@@ -60,16 +59,13 @@ impl Postgres {
         args.extend(["-p".into(), self.port.to_string().into()]);
         args.extend(SETTINGS.iter().flat_map(|setting| ["-c".into(), (*setting).into()]));
         Program {
-            name: "postgres",
+            part: Part::Postgres,
             path: self.binaries.join("bin/postgres"),
             args,
             env: Vec::new(),
             directory: self.home.clone(),
             log: self.log.clone(),
             account: self.account,
-            // "Fast": SIGTERM would wait until the last client has left by itself.
-            stop_signal: Signal::SIGINT,
-            stop_grace: Duration::from_secs(20),
         }
     }
 
@@ -97,7 +93,8 @@ impl Postgres {
         if let Some(account) = self.account {
             initdb.uid(account.uid).gid(account.gid);
         }
-        let output = initdb.current_dir(&self.home).stdin(Stdio::null()).output().await?;
+        initdb.current_dir(&self.home).stdin(Stdio::null()).kill_on_drop(true);
+        let output = initdb.output().await.context("cannot run initdb")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "initdb failed ({}):\n{}", output.status, said.trim());
         // Crash here: the next start makes another.

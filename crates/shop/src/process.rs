@@ -20,6 +20,8 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 
+use crate::part::Part;
+
 /// Children that die with the process that started them.
 mod guarded;
 /// Who a process is: pid and start time.
@@ -44,8 +46,8 @@ pub struct Account {
 /// A command line that can be started any number of times.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What people call it, and the stem of its log file: `kafka`.
-    pub name: &'static str,
+    /// Which part of the shop it is.
+    pub part: Part,
     /// The executable.
     pub path: PathBuf,
     /// Its arguments.
@@ -58,10 +60,6 @@ pub struct Program {
     pub log: PathBuf,
     /// Whom it runs as.
     pub account: Option<Account>,
-    /// What asks it to end in good order.
-    pub stop_signal: Signal,
-    /// How long it may take to do so.
-    pub stop_grace: Duration,
 }
 
 impl Program {
@@ -89,23 +87,21 @@ impl Program {
 
     fn started(&self, pid: u32, child: Child, lifeline: Option<ChildStdin>) -> Result<Process> {
         let Some(identity) = Identity::of(pid) else {
-            bail!("{} ended at once\n{}", self.name, log::tail(&self.log));
+            bail!("{} ended at once; {}", self.part, log::tail(&self.log));
         };
-        let (stop_signal, stop_grace) = (self.stop_signal, self.stop_grace);
-        Ok(Process { identity, child, _lifeline: lifeline, stop_signal, stop_grace })
+        Ok(Process { part: self.part, identity, child, _lifeline: lifeline })
     }
 }
 
 /// A process started by this one. Dropping it leaves it running, unless it is guarded.
 #[derive(Debug)]
 pub struct Process {
+    part: Part,
     identity: Identity,
     /// The process itself, or its guard, which ends with the same status.
     child: Child,
     /// A guard ends its child when the other end of this pipe closes.
     _lifeline: Option<ChildStdin>,
-    stop_signal: Signal,
-    stop_grace: Duration,
 }
 
 impl Process {
@@ -131,12 +127,13 @@ impl Process {
 
     /// Asks it to end, waits for at most its grace, then kills it. Returns its exit code.
     pub async fn terminate(&mut self) -> Result<i32> {
-        self.identity.signal(self.stop_signal)?;
-        if let Some(code) = self.exited(self.stop_grace).await? {
+        let grace = self.part.stop_grace();
+        self.identity.signal(self.part.stop_signal())?;
+        if let Some(code) = self.exited(grace).await? {
             return Ok(code);
         }
         self.kill9().await?;
-        bail!("pid {} did not end within {:?} and was killed", self.identity.pid, self.stop_grace)
+        bail!("{} did not end within {grace:?} and was killed", self.part)
     }
 
     /// Waits for its exit code, for at most `patience`.

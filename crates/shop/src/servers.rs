@@ -11,13 +11,13 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::{
-    binaries::beside,
+    binaries,
     daemon::Daemon,
     dir::{self, ShopDir},
     kafka::Kafka,
     maven::{self, Packages},
     ports,
-    postgres::Postgres,
+    postgres::{self, Postgres},
     probe::Probe,
     progress::Progress,
 };
@@ -39,14 +39,14 @@ pub struct Servers {
 impl Servers {
     /// Starts both and waits until they are ready. Their logs go to `logs`.
     pub async fn open_ephemeral(logs: &Path) -> Result<Self> {
-        let (shop, dir) = (beside("shop")?, ShopDir::find(&dir::Options::default())?);
+        let (shop, dir) = (binaries::shop()?, ShopDir::find(&dir::Options::default())?);
         let packages = maven::resolve(&Progress::Silent).await?;
-        let binaries = crate::postgres::unpack(&packages, &dir).await?;
+        let unpacked = postgres::unpack(&packages, &dir).await?;
         fs::create_dir_all(logs)?;
         let data = temporary_folder()?;
         let janitor = janitor(&shop, data.path())?;
         let (postgres, kafka) = tokio::try_join!(
-            open_postgres(binaries, data.path().join("postgres"), logs, &shop),
+            open_postgres(unpacked, data.path().join("postgres"), logs, &shop),
             open_kafka(&packages, data.path().join("kafka"), logs, &shop),
         )?;
         let ((postgres, admin_url), (kafka, brokers)) = (postgres, kafka);

@@ -1,47 +1,46 @@
 //! The three services as programs.
 
-use std::path::Path;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, path::Path};
 
-use anyhow::Result;
-use clap::ValueEnum;
-use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result};
 
-use crate::{binaries::beside, daemon::Daemon, probe::Probe, process::Program};
+use crate::{binaries, daemon::Daemon, part::Part, probe::Probe, process::Program};
 
-/// A service of the shop, in the order in which they are listed to people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// A service of the shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Takes orders.
-    Reception,
-    /// Makes drinks.
-    Barista,
     /// The mocked payment provider.
     Payments,
+    /// Makes drinks.
+    Barista,
+    /// Takes orders.
+    Reception,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Reception, Self::Barista, Self::Payments];
+    pub const ALL: [Self; 3] = [Self::Payments, Self::Barista, Self::Reception];
 
-    /// The name of its crate, binary, database and role.
-    pub fn name(self) -> &'static str {
+    /// The part of the shop that it is.
+    pub fn part(self) -> Part {
         match self {
-            Self::Reception => "reception",
-            Self::Barista => "barista",
-            Self::Payments => "payments",
+            Self::Payments => Part::Payments,
+            Self::Barista => Part::Barista,
+            Self::Reception => Part::Reception,
         }
     }
 
-    /// The gRPC service that its readiness is reported for.
-    pub fn readiness(self) -> &'static str {
+    /// The name of its crate, binary, database and role.
+    pub fn name(self) -> &'static str {
+        self.part().name()
+    }
+
+    /// Where it listens unless told otherwise.
+    pub fn default_port(self) -> u16 {
         match self {
-            Self::Reception => "coffeeshop.reception.v1.ReceptionService",
-            Self::Barista => "coffeeshop.barista.v1.BaristaService",
-            Self::Payments => "coffeeshop.payments.v1.PaymentsService",
+            Self::Reception => 50051,
+            Self::Barista => 50052,
+            Self::Payments => 50053,
         }
     }
 
@@ -55,38 +54,36 @@ impl Service {
         let mut env: Vec<(String, String)> = settings.into_iter().collect();
         env.push(("LISTEN".to_owned(), listen.to_string()));
         Ok(Program {
-            name: self.name(),
-            path: beside(self.name())?,
+            part: self.part(),
+            path: binaries::service(self.name())?,
             args: Vec::new(),
             env,
-            directory: std::env::current_dir()?,
+            directory: log.parent().context("a log lies in no folder")?.to_owned(),
             log: log.to_owned(),
             account: None,
-            stop_signal: Signal::SIGTERM,
-            // Its own bounds (drain, flush, telemetry) come first.
-            stop_grace: Duration::from_secs(20),
         })
     }
 
     /// How to ask whether it is ready.
     pub fn probe(self, listen: SocketAddr) -> Probe {
-        Probe::Grpc(listen, self.readiness())
+        let service = match self {
+            Self::Reception => "coffeeshop.reception.v1.ReceptionService",
+            Self::Barista => "coffeeshop.barista.v1.BaristaService",
+            Self::Payments => "coffeeshop.payments.v1.PaymentsService",
+        };
+        Probe::Grpc(listen, service)
     }
-}
 
-/// Starting a service in a test, as a child that can be killed.
-#[derive(Debug)]
-pub struct ServiceProcess;
-
-impl ServiceProcess {
-    /// Starts `service` with these settings (`DATABASE_URL`, `KAFKA_BROKERS`, …). Does not wait:
+    /// Starts it in a test, as a guarded child. Settings are environment variables:
+    /// `DATABASE_URL`, `KAFKA_BROKERS`, `PAYMENTS_URL`, `BREW_SCALE`, … Does not wait:
     /// [`Daemon::ready`] does. The daemon's calls kill it, end it and start it again.
     pub fn start(
-        service: Service,
+        self,
         listen: SocketAddr,
         log: &Path,
         settings: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Daemon> {
-        Daemon::start(service.program(listen, log, settings)?, service.probe(listen), beside("shop")?)
+        let program = self.program(listen, log, settings)?;
+        Daemon::start(program, self.probe(listen), binaries::shop()?)
     }
 }

@@ -16,11 +16,7 @@
 
 use crate::store::{self, Lease, Terms};
 use anyhow::ensure;
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lifecycle::Stop;
 use messaging::outbox::Waker;
 use sqlx::PgPool;
@@ -34,8 +30,9 @@ use uuid::Uuid;
 const POLL: Duration = Duration::from_millis(250);
 /// Between two tries when the database refuses.
 const RETRY: Duration = Duration::from_millis(500);
-/// A round that takes longer than the server allows a transaction has lost its server.
-const ROUND_PATIENCE: Duration = Duration::from_secs(11);
+/// What a round gets, which takes milliseconds: sqlx would wait for a server that is gone
+/// until TCP gives up.
+const ROUND_PATIENCE: Duration = Duration::from_secs(5);
 /// What a stopping process grants the drinks in hand.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The shortest margin: booking takes a transaction.
@@ -137,7 +134,7 @@ impl Workforce {
         Ok(round)
     }
 
-    async fn transaction(&self) -> sqlx::Result<(Vec<bool>, Vec<Lease>)> {
+    async fn transaction(&mut self) -> sqlx::Result<(Vec<bool>, Vec<Lease>)> {
         let brewed: Vec<Lease> = self.brewed.iter().map(|cup| cup.lease.clone()).collect();
         let mut tx = self.pool.begin().await?;
         let in_time = store::book_drinks(&mut tx, &brewed).await?;
@@ -162,20 +159,22 @@ impl Workforce {
         }
     }
 
+    /// SCRATCH
+    pub async fn step(&mut self) -> sqlx::Result<Round> { let r = self.round().await?; if !self.in_hand.is_empty() { self.wait().await; } Ok(r) }
+
     /// Brews until it is told to stop, then finishes what it can.
     pub async fn run(mut self, stop: Stop) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            let pause = match self.round().await {
+            match self.round().await {
                 Ok(round) => {
                     tracing::trace!(?round, "round");
-                    self.wait().boxed()
+                    stop.run_until_cancelled(self.wait()).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "drinks wait");
-                    time::sleep(RETRY).boxed()
+                    stop.run_until_cancelled(time::sleep(RETRY)).await;
                 }
-            };
-            stop.run_until_cancelled(pause).await;
+            }
         }
         self.close().await;
         Ok(())
@@ -237,10 +236,16 @@ fn brew(lease: Lease) -> BoxFuture<'static, Cup> {
 impl Cup {
     fn done(self, in_time: bool) {
         if !in_time {
-            let Lease { line, unit, attempt, .. } = self.lease;
+            let Lease {
+                line,
+                unit,
+                attempt,
+                ..
+            } = self.lease;
             let message = "brewed too late: the lease had run out, or it was booked before";
-            self.span
-                .in_scope(|| tracing::warn!(order.id = %self.lease.order_id, line, unit, attempt, message));
+            self.span.in_scope(
+                || tracing::warn!(order.id = %self.lease.order_id, line, unit, attempt, message),
+            );
         }
     }
 }

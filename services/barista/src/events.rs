@@ -82,7 +82,10 @@ fn hear(message: &Message) -> Result<Heard, Outcome> {
         return Err(dead_letter(reason));
     }
     if event.revision < 1 {
-        return Err(dead_letter(format!("revision {} is not one", event.revision)));
+        return Err(dead_letter(format!(
+            "revision {} is not one",
+            event.revision
+        )));
     }
     let snapshot = event
         .snapshot
@@ -105,7 +108,12 @@ fn hear(message: &Message) -> Result<Heard, Outcome> {
             let reason = format!("an order that is {} is not handled", state.as_str_name());
             return Err(dead_letter(reason));
         }
-        Err(_) => return Err(dead_letter(format!("unknown order state {}", snapshot.state))),
+        Err(_) => {
+            return Err(dead_letter(format!(
+                "unknown order state {}",
+                snapshot.state
+            )));
+        }
     };
     Ok(Heard {
         order_id: message.order_id,
@@ -175,11 +183,18 @@ impl Batch {
     /// One drink per unit.
     fn drinks(&self, heard: &Heard) -> Result<Vec<NewDrink>, String> {
         if !(1..=LIMIT).contains(&heard.items.len()) {
-            return Err(format!("{} lines; 1 to {LIMIT} can be made", heard.items.len()));
+            return Err(format!(
+                "{} lines; 1 to {LIMIT} can be made",
+                heard.items.len()
+            ));
         }
         let mut drinks = Vec::new();
         for (line, item) in (0..).zip(&heard.items) {
-            let OrderedDrink { drink, size, quantity } = item;
+            let OrderedDrink {
+                drink,
+                size,
+                quantity,
+            } = item;
             if !usize::try_from(*quantity).is_ok_and(|units| (1..=LIMIT).contains(&units)) {
                 return Err(format!("{quantity} units; 1 to {LIMIT} can be made"));
             }

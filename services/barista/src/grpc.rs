@@ -1,91 +1,87 @@
-//! The wire's side of the barista: requests in, tickets and baristas out.
+//! Calls of `BaristaService`: wire to domain, errors to statuses, and nothing else.
 
-use crate::{
-    announce::timestamp,
-    store::list::{self, TicketDrink},
-};
+// Messages of `BaristaService`, to and from the domain.
+mod message;
+
+use crate::store::list;
 use futures::stream;
-use proto::barista::v1::{self as wire, barista_service_server::BaristaService};
-use rpc::{
-    page,
-    status::{self, Violations},
+use proto::barista::v1::{
+    ListBaristasRequest, ListBaristasResponse, ListTicketsRequest, ListTicketsResponse,
+    WatchTicketsRequest, WatchTicketsResponse,
+    barista_service_server::{BaristaService, BaristaServiceServer},
 };
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use rpc::{server::MAX_REQUEST_BYTES, status};
+use sqlx::{PgConnection, PgPool};
+use std::{io, time::Duration};
+use tokio::time;
 use tonic::{Code, Request, Response, Status};
-use uuid::Uuid;
 
-/// Answers from the tables.
-pub struct Service {
-    /// The barista's database.
-    pub pool: PgPool,
+/// What the database gets to answer: more than the limit of a statement on the server,
+/// which says more. sqlx itself would wait until TCP gives up.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `BaristaService`, to be added to a server.
+pub fn service(pool: PgPool) -> BaristaServiceServer<impl BaristaService> {
+    BaristaServiceServer::new(Barista { pool }).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-/// Why a call is not answered.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    /// INVALID_ARGUMENT, INVALID_REQUEST: see the violations.
-    #[error(transparent)]
-    Invalid(#[from] Status),
-    /// UNAVAILABLE, STORE_UNAVAILABLE: the database did not answer. A read may always
-    /// be repeated.
-    #[error(transparent)]
-    Store(#[from] sqlx::Error),
-}
-
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Invalid(status) => status,
-            Error::Store(error) => status::from_sqlx(&error),
-        }
-    }
+struct Barista {
+    pool: PgPool,
 }
 
 #[tonic::async_trait]
-impl BaristaService for Service {
+impl BaristaService for Barista {
     async fn list_tickets(
         &self,
-        request: Request<wire::ListTicketsRequest>,
-    ) -> Result<Response<wire::ListTicketsResponse>, Status> {
-        Ok(Response::new(self.tickets(&request.into_inner()).await?))
+        request: Request<ListTicketsRequest>,
+    ) -> Result<Response<ListTicketsResponse>, Status> {
+        let (state, page) = message::list_tickets(&request.into_inner())?;
+        let listing = async |conn: &mut PgConnection| {
+            list::tickets(conn, state, page.after, page.limit()).await
+        };
+        let drinks = self.read(listing).await?;
+        Ok(Response::new(message::tickets(&drinks, &page)))
     }
 
-    type WatchTicketsStream = stream::Empty<Result<wire::WatchTicketsResponse, Status>>;
+    type WatchTicketsStream = stream::Empty<Result<WatchTicketsResponse, Status>>;
 
     async fn watch_tickets(
         &self,
-        _request: Request<wire::WatchTicketsRequest>,
+        _: Request<WatchTicketsRequest>,
     ) -> Result<Response<Self::WatchTicketsStream>, Status> {
-        let message = "WatchTickets is not built yet; list them instead";
-        Err(status::error(Code::Unimplemented, "NOT_IMPLEMENTED", message, &[]))
+        let message = "this barista cannot be watched yet; list the tickets";
+        Err(status::error(
+            Code::Unimplemented,
+            "NOT_IMPLEMENTED",
+            message,
+            &[],
+        ))
     }
 
     async fn list_baristas(
         &self,
-        request: Request<wire::ListBaristasRequest>,
-    ) -> Result<Response<wire::ListBaristasResponse>, Status> {
-        Ok(Response::new(self.baristas(&request.into_inner()).await?))
+        request: Request<ListBaristasRequest>,
+    ) -> Result<Response<ListBaristasResponse>, Status> {
+        let page = message::list_baristas(&request.into_inner())?;
+        let after = page.after.as_deref();
+        let listing =
+            async |conn: &mut PgConnection| list::baristas(conn, after, page.limit()).await;
+        let baristas = self.read(listing).await?;
+        Ok(Response::new(message::baristas(baristas, &page)))
     }
 }
 
-impl Service {
-    async fn tickets(
+impl Barista {
+    /// Reads within bounds. A read that failed changed nothing: UNAVAILABLE with
+    /// `RetryInfo`, whatever it was.
+    async fn read<T>(
         &self,
-        request: &wire::ListTicketsRequest,
-    ) -> Result<wire::ListTicketsResponse, Error> {
-        let mut violations = Violations::new();
-        let state = state_filter(&mut violations, request.state);
-        let filter = format!("ListTickets state={}", state.unwrap_or_default());
-        let (size, before) =
-            page::<Uuid>(&mut violations, &filter, request.page_size, &request.page_token);
-        violations.into_result()?;
-        let rows = list::tickets(&mut *self.connection().await?, state, before, size + 1).await?;
-        let of_one = |a: &TicketDrink, b: &TicketDrink| a.ticket.order_id == b.ticket.order_id;
-        let mut tickets: Vec<_> = rows.chunk_by(of_one).filter_map(ticket).collect();
-        let next = cut(&mut tickets, size).map(|last| page::encode(&filter, &last.order_id));
-        Ok(wire::ListTicketsResponse {
-            tickets,
-            next_page_token: next.unwrap_or_default(),
-        })
+        listing: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, Status> {
+        let reading = async { listing(&mut *self.pool.acquire().await?).await };
+        time::timeout(PATIENCE, reading)
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+            .map_err(|error| status::from_sqlx(&error))
     }
 }

@@ -1,1 +1,120 @@
 //! Makes the drinks of paid orders.
+//!
+//! [`events`] hears of a paid order and [`store`] makes a ticket of it, with a drink per
+//! unit. [`brewing`] has the drinks made: [`workforce`] says who brews what, and
+//! [`store`] leases and books. [`ticket`] says what may happen to a ticket; each of its
+//! revisions is told on Kafka as [`announce`] words it. [`grpc`] lets people look.
+//!
+//! ```text
+//!  orders.v1 ─▶ inbox ─ events ─▶ tickets, drinks ◀─ brewing
+//!                                       │
+//!  tickets.v1 ◀─────── relay ◀────── outbox
+//! ```
+
+/// What is said about a ticket.
+pub mod announce;
+/// The loop that brews.
+pub mod brewing;
+// The sum of the components' options.
+mod config;
+/// What arrives from reception.
+pub mod events;
+// What people ask.
+mod grpc;
+/// The SQL.
+pub mod store;
+/// The state machine.
+pub mod ticket;
+/// Who brews what.
+pub mod workforce;
+
+pub use config::Config;
+
+use brewing::Workforce;
+use events::Orders;
+use lifecycle::{Stop, Tasks, postgres};
+use messaging::{inbox::Inbox, outbox::Waker, relay::Relay};
+use rpc::server::Server;
+use sqlx::migrate::Migrator;
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Notify};
+
+/// Also the consumer's name in the inbox: never to be changed.
+const NAME: &str = "barista";
+const READY_SERVICE: &str = "coffeeshop.barista.v1.BaristaService";
+const SOURCE: &str = "/coffeeshop/barista";
+/// What the loops may take to stop once the calls are drained. They bound their steps by
+/// less.
+const LOOPS_GRACE: Duration = Duration::from_secs(12);
+
+/// The schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Serves on `listener` until `stop`, then drains.
+///
+/// Calls come first and go first: they are answered, if only by health, before the
+/// database is up, and the loops run until the last call is over.
+pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
+    let pool = postgres::pool(&config.postgres, NAME)?;
+    let server = Server::new(READY_SERVICE).add_service(grpc::service(pool.clone()));
+    let readiness = server.readiness();
+    let (address, grace) = (listener.local_addr()?, config.server.drain_grace);
+
+    let mut tasks = Tasks::new(stop.clone());
+    let drained = Stop::new();
+    // Dropped even if the task panics: the loops must not wait for ever.
+    let over = drained.clone().drop_guard();
+    let serving = server.serve(listener, stop.clone(), grace);
+    tasks.spawn("grpc", async move {
+        let _over = over;
+        serving.await
+    });
+
+    let started = start(config, pool, &mut tasks, &drained).await;
+    match &started {
+        Ok(()) if drained.is_cancelled() => {}
+        Ok(()) => {
+            readiness.ready().await;
+            tracing::info!(%address, "listening");
+        }
+        Err(_) => stop.cancel(),
+    }
+    let ended = tasks.join(grace + LOOPS_GRACE).await;
+    started.and(ended)
+}
+
+/// Brings the schema up to date, then starts the loops.
+async fn start(
+    config: Config,
+    pool: sqlx::PgPool,
+    tasks: &mut Tasks,
+    drained: &Stop,
+) -> anyhow::Result<()> {
+    postgres::migrate(&pool, &MIGRATIONS, drained).await?;
+    let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
+    let orders = Orders {
+        relay: relay_waker.clone(),
+        workforce: workforce_waker.clone(),
+    };
+    let inbox = Inbox::new(
+        pool.clone(),
+        &config.kafka,
+        NAME,
+        &config.consumer_group,
+        config.orders_topic,
+        orders,
+    )?;
+    let relay = Relay::new(
+        pool.clone(),
+        &config.kafka,
+        SOURCE,
+        config.tickets_topic,
+        relay_waker.clone(),
+        config.relay,
+    )?;
+    let workforce = Workforce::new(pool, &config.brewing, workforce_waker, relay_waker);
+    tasks.spawn("relay", relay.run(drained.clone()));
+    tasks.spawn("workforce", workforce.run(drained.clone()));
+    tasks.spawn("inbox", inbox.run(drained.clone()));
+    Ok(())
+}

@@ -194,7 +194,11 @@ mod tests {
                     (after.state.as_str(), after)
                 }
                 Transition::Absorbed(after, _) => {
-                    assert_eq!((after.state, after.revision), (state, 7), "{state:?} {event:?}");
+                    assert_eq!(
+                        (after.state, after.revision),
+                        (state, 7),
+                        "{state:?} {event:?}"
+                    );
                     ("=", after)
                 }
                 Transition::Refused(_) => ("!", before),

@@ -15,8 +15,7 @@ use crate::{
 };
 use message::{Page, PaymentName};
 use proto::payments::v1::{
-    CancelPaymentRequest, CancelPaymentResponse, ChargeRequest, ChargeResponse, GetPaymentRequest,
-    GetPaymentResponse, ListPaymentsRequest, ListPaymentsResponse, RefundRequest, RefundResponse,
+    self as wire,
     payments_service_server::{PaymentsService, PaymentsServiceServer},
 };
 use rpc::{server::MAX_REQUEST_BYTES, status};
@@ -39,44 +38,47 @@ struct Payments {
 impl PaymentsService for Payments {
     async fn charge(
         &self,
-        request: Request<ChargeRequest>,
-    ) -> Result<Response<ChargeResponse>, Status> {
+        request: Request<wire::ChargeRequest>,
+    ) -> Result<Response<wire::ChargeResponse>, Status> {
         let wanted = message::charge(request.into_inner())?;
         Span::current().record("order.id", display(wanted.order_id));
         let payment = charge(&self.pool, wanted, self.behavior.draw()).await?;
-        Ok(Response::new(ChargeResponse {
+        Ok(Response::new(wire::ChargeResponse {
             payment: Some(payment.into()),
         }))
     }
 
     async fn cancel_payment(
         &self,
-        _: Request<CancelPaymentRequest>,
-    ) -> Result<Response<CancelPaymentResponse>, Status> {
+        _: Request<wire::CancelPaymentRequest>,
+    ) -> Result<Response<wire::CancelPaymentResponse>, Status> {
         Err(not_implemented("this provider cannot cancel payments yet"))
     }
 
-    async fn refund(&self, _: Request<RefundRequest>) -> Result<Response<RefundResponse>, Status> {
+    async fn refund(
+        &self,
+        _: Request<wire::RefundRequest>,
+    ) -> Result<Response<wire::RefundResponse>, Status> {
         Err(not_implemented("this provider cannot give money back yet"))
     }
 
     async fn get_payment(
         &self,
-        request: Request<GetPaymentRequest>,
-    ) -> Result<Response<GetPaymentResponse>, Status> {
+        request: Request<wire::GetPaymentRequest>,
+    ) -> Result<Response<wire::GetPaymentResponse>, Status> {
         let name = message::payment_name(request.into_inner())?;
         let payment = find(&self.pool, &name).await.map_err(store_unavailable)?;
         let payment = payment.ok_or_else(|| not_found(&name))?;
         Span::current().record("order.id", display(payment.charge.order_id));
-        Ok(Response::new(GetPaymentResponse {
+        Ok(Response::new(wire::GetPaymentResponse {
             payment: Some(payment.into()),
         }))
     }
 
     async fn list_payments(
         &self,
-        request: Request<ListPaymentsRequest>,
-    ) -> Result<Response<ListPaymentsResponse>, Status> {
+        request: Request<wire::ListPaymentsRequest>,
+    ) -> Result<Response<wire::ListPaymentsResponse>, Status> {
         let page = message::page(&request.into_inner())?;
         let payments = list(&self.pool, &page).await.map_err(store_unavailable)?;
         Ok(Response::new(page.response(payments)))

@@ -50,7 +50,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     // Before the migration: health answers NOT_SERVING while Postgres is away.
     tasks.spawn("grpc", server.serve(listener, stop.clone(), grace));
     postgres::migrate(&pool, &MIGRATOR, &stop).await?;
-    readiness.ready().await;
-    tracing::info!(%address, "listening");
+    // Also returns when it was stopped while it waited for Postgres.
+    if !stop.is_cancelled() {
+        readiness.ready().await;
+        tracing::info!(%address, "listening");
+    }
     tasks.join(grace + STOP_MARGIN).await
 }

@@ -20,7 +20,7 @@ pub async fn unpack(packages: &Packages, dir: &ShopDir) -> Result<PathBuf> {
         false => packages.jars.clone(),
     };
     let folder = parent.join(format!("postgres-{}", packages.version));
-    let _lock = lock::wait(parent.join("postgres.lock")).await?;
+    let _lock = lock::wait(&parent.join("postgres.lock")).await?;
     if !folder.is_dir() {
         let (jars, target) = (packages.jars.clone(), folder.clone());
         tokio::task::spawn_blocking(move || unpack_into(&target, &jars)).await??;

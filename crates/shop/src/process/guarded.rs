@@ -23,14 +23,14 @@ impl Program {
         let mut line = String::new();
         BufReader::new(guard.stdout.take().context("the guard has no stdout")?).read_line(&mut line)?;
         let Ok(pid) = line.trim().parse() else {
-            bail!("{} could not be started; {}", self.name, log::tail(&self.log));
+            bail!("{} could not be started; {}", self.part, log::tail(&self.log));
         };
         self.started(pid, guard, lifeline)
     }
 
     fn guard_args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["guard".into()];
-        args.extend(["--stop-signal".into(), self.stop_signal.as_str().into()]);
+        args.extend(["--stop-signal".into(), self.part.stop_signal().as_str().into()]);
         if let Some(account) = self.account {
             args.extend(["--uid".into(), account.uid.to_string().into()]);
             args.extend(["--gid".into(), account.gid.to_string().into()]);

@@ -5,11 +5,7 @@
 //! processes at the same moment: both need the ticket's row lock, so the second one
 //! counts what the first one booked.
 
-use super::{
-    column,
-    take::Lease,
-    tickets,
-};
+use super::{column, take::Lease, tickets};
 use crate::ticket::Event;
 use sqlx::PgConnection;
 use std::collections::HashSet;

@@ -73,7 +73,10 @@ pub(super) async fn advance(
     let mut changed = Locked::new();
     let mut revisions = Vec::new();
     for order_id in drinks {
-        let Some(before) = changed.remove(&order_id).or_else(|| locked.remove(&order_id)) else {
+        let Some(before) = changed
+            .remove(&order_id)
+            .or_else(|| locked.remove(&order_id))
+        else {
             continue;
         };
         let after = match before.clone().apply(event) {

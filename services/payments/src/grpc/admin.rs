@@ -2,8 +2,7 @@
 
 use crate::behavior::{Behavior, Effect, Rule};
 use proto::payments::v1::{
-    BehaviorKind, BehaviorRule, GetBehaviorRequest, GetBehaviorResponse, SetBehaviorRequest,
-    SetBehaviorResponse,
+    self as wire, BehaviorKind,
     payments_admin_service_server::{PaymentsAdminService, PaymentsAdminServiceServer},
 };
 use rpc::{server::MAX_REQUEST_BYTES, status::Violations};
@@ -26,25 +25,25 @@ struct Admin {
 impl PaymentsAdminService for Admin {
     async fn set_behavior(
         &self,
-        request: Request<SetBehaviorRequest>,
-    ) -> Result<Response<SetBehaviorResponse>, Status> {
+        request: Request<wire::SetBehaviorRequest>,
+    ) -> Result<Response<wire::SetBehaviorResponse>, Status> {
         let rules = rules(&request.into_inner().rules)?;
         tracing::warn!(?rules, "told how to behave");
         self.behavior.set(rules.clone());
         let rules = rules.iter().map(Into::into).collect();
-        Ok(Response::new(SetBehaviorResponse { rules }))
+        Ok(Response::new(wire::SetBehaviorResponse { rules }))
     }
 
     async fn get_behavior(
         &self,
-        _: Request<GetBehaviorRequest>,
-    ) -> Result<Response<GetBehaviorResponse>, Status> {
+        _: Request<wire::GetBehaviorRequest>,
+    ) -> Result<Response<wire::GetBehaviorResponse>, Status> {
         let rules = self.behavior.rules().iter().map(Into::into).collect();
-        Ok(Response::new(GetBehaviorResponse { rules }))
+        Ok(Response::new(wire::GetBehaviorResponse { rules }))
     }
 }
 
-fn rules(wanted: &[BehaviorRule]) -> Result<Vec<Rule>, Status> {
+fn rules(wanted: &[wire::BehaviorRule]) -> Result<Vec<Rule>, Status> {
     let mut violations = Violations::new();
     if wanted.len() > RULES_MAX {
         violations.add("rules", format!("must be at most {RULES_MAX}"));
@@ -71,7 +70,7 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    fn rule(&mut self, wanted: &BehaviorRule) -> Option<Rule> {
+    fn rule(&mut self, wanted: &wire::BehaviorRule) -> Option<Rule> {
         let effect = self.effect(wanted);
         let share = self.share(wanted.share);
         let remaining = u64::try_from(wanted.remaining_calls);
@@ -85,7 +84,7 @@ impl Field<'_> {
         })
     }
 
-    fn effect(&mut self, wanted: &BehaviorRule) -> Option<Effect> {
+    fn effect(&mut self, wanted: &wire::BehaviorRule) -> Option<Effect> {
         // Not ignored: whoever writes FAIL with a latency means to have both.
         if wanted.latency.is_some() && wanted.kind() != BehaviorKind::Latency {
             self.wrong(
@@ -148,7 +147,7 @@ impl Field<'_> {
     }
 }
 
-impl From<&Rule> for BehaviorRule {
+impl From<&Rule> for wire::BehaviorRule {
     fn from(rule: &Rule) -> Self {
         let mut wire = Self {
             share: rule.share,

@@ -6,9 +6,9 @@
 use crate::payment::{Charge, Decision, Money, OrderId, Payment, PaymentId, TokenHash};
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
-use proto::payments::v1::{
-    ChargeRequest, GetPaymentRequest, ListPaymentsRequest, ListPaymentsResponse, PaymentState,
-    get_payment_request::By,
+use proto::{
+    money::v1 as wire_money,
+    payments::v1::{self as wire, get_payment_request::By},
 };
 use rpc::{page, status::Violations, validate};
 use std::fmt;
@@ -23,7 +23,7 @@ const TOKEN_CHARS_MAX: usize = 200;
 const LIST_PAYMENTS: &str = "ListPayments";
 
 /// What a request asks to charge.
-pub fn charge(request: ChargeRequest) -> Result<Charge, Status> {
+pub fn charge(request: wire::ChargeRequest) -> Result<Charge, Status> {
     let mut violations = Violations::new();
     let token = &request.payment_token;
     check_key(&mut violations, &request.idempotency_key);
@@ -49,8 +49,8 @@ fn check_key(violations: &mut Violations, key: &str) {
     validate::visible_ascii(violations, "idempotency_key", key, KEY_CHARS_MAX, true);
 }
 
-fn amount(violations: &mut Violations, amount: Option<proto::money::v1::Money>) -> Money {
-    let Some(proto::money::v1::Money {
+fn amount(violations: &mut Violations, amount: Option<wire_money::Money>) -> Money {
+    let Some(wire_money::Money {
         currency_code,
         amount_minor,
     }) = amount
@@ -91,7 +91,7 @@ impl fmt::Display for PaymentName {
 }
 
 /// Which payment a request looks for.
-pub fn payment_name(request: GetPaymentRequest) -> Result<PaymentName, Status> {
+pub fn payment_name(request: wire::GetPaymentRequest) -> Result<PaymentName, Status> {
     let mut violations = Violations::new();
     let name = match request.by {
         Some(By::PaymentId(id)) => {
@@ -118,7 +118,7 @@ pub struct Page {
 }
 
 /// The page that a request asks for.
-pub fn page(request: &ListPaymentsRequest) -> Result<Page, Status> {
+pub fn page(request: &wire::ListPaymentsRequest) -> Result<Page, Status> {
     let mut violations = Violations::new();
     let size = page::size(request.page_size);
     if size.is_none() {
@@ -147,12 +147,12 @@ impl Page {
     }
 
     /// The response, from the rows that were read.
-    pub fn response(&self, mut payments: Vec<Payment>) -> ListPaymentsResponse {
+    pub fn response(&self, mut payments: Vec<Payment>) -> wire::ListPaymentsResponse {
         let size = usize::try_from(self.size).unwrap_or_default();
         let is_last = payments.len() <= size;
         payments.truncate(size);
         let next = payments.last().filter(|_| !is_last);
-        ListPaymentsResponse {
+        wire::ListPaymentsResponse {
             next_page_token: next.map(token_after).unwrap_or_default(),
             payments: payments.into_iter().map(Into::into).collect(),
         }
@@ -163,7 +163,7 @@ fn token_after(last: &Payment) -> String {
     page::encode(LIST_PAYMENTS, &last.payment_id.to_string())
 }
 
-impl From<Payment> for proto::payments::v1::Payment {
+impl From<Payment> for wire::Payment {
     fn from(payment: Payment) -> Self {
         let (state, decline_reason) = decision(payment.decision);
         let amount = payment.charge.amount;
@@ -184,14 +184,14 @@ impl From<Payment> for proto::payments::v1::Payment {
     }
 }
 
-fn decision(decision: Decision) -> (PaymentState, String) {
+fn decision(decision: Decision) -> (wire::PaymentState, String) {
     match decision {
-        Decision::Charged => (PaymentState::Charged, String::new()),
-        Decision::Declined { reason } => (PaymentState::Declined, reason),
+        Decision::Charged => (wire::PaymentState::Charged, String::new()),
+        Decision::Declined { reason } => (wire::PaymentState::Declined, reason),
     }
 }
 
-impl From<Money> for proto::money::v1::Money {
+impl From<Money> for wire_money::Money {
     fn from(money: Money) -> Self {
         Self {
             currency_code: money.currency_code,

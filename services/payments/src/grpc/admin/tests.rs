@@ -1,15 +1,15 @@
 use super::*;
 use tonic_types::StatusExt as _;
 
-fn rule(kind: BehaviorKind) -> BehaviorRule {
-    BehaviorRule {
+fn rule(kind: BehaviorKind) -> wire::BehaviorRule {
+    wire::BehaviorRule {
         kind: kind.into(),
-        ..BehaviorRule::default()
+        ..wire::BehaviorRule::default()
     }
 }
 
-fn slow(latency: prost_types::Duration) -> BehaviorRule {
-    BehaviorRule {
+fn slow(latency: prost_types::Duration) -> wire::BehaviorRule {
+    wire::BehaviorRule {
         latency: Some(latency),
         ..rule(BehaviorKind::Latency)
     }
@@ -19,7 +19,7 @@ fn seconds(seconds: i64) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: 0 }
 }
 
-fn wrong_fields(wanted: &[BehaviorRule]) -> Vec<String> {
+fn wrong_fields(wanted: &[wire::BehaviorRule]) -> Vec<String> {
     let status = rules(wanted).expect_err("something is wrong");
     let request = status.get_details_bad_request().expect("it says what");
     request
@@ -43,47 +43,47 @@ fn what_is_left_out_is_filled_in() {
 #[test]
 fn rules_come_back_as_they_were_set() {
     let wanted = [
-        BehaviorRule {
+        wire::BehaviorRule {
             share: 0.25,
             remaining_calls: i64::MAX,
             ..rule(BehaviorKind::Decline)
         },
-        BehaviorRule {
+        wire::BehaviorRule {
             share: 1.0,
             code: 16,
             ..rule(BehaviorKind::Fail)
         },
-        BehaviorRule {
+        wire::BehaviorRule {
             share: 1.0,
             ..slow(prost_types::Duration {
                 seconds: 60,
                 nanos: 0,
             })
         },
-        BehaviorRule {
+        wire::BehaviorRule {
             share: 1.0,
             ..rule(BehaviorKind::LoseReply)
         },
     ];
     let rules = rules(&wanted).expect("all is well");
-    let back: Vec<BehaviorRule> = rules.iter().map(Into::into).collect();
+    let back: Vec<wire::BehaviorRule> = rules.iter().map(Into::into).collect();
     assert_eq!(back, wanted);
 }
 
 #[test]
 fn all_that_is_wrong_is_said_at_once() {
     let wanted = [
-        BehaviorRule {
+        wire::BehaviorRule {
             share: f64::NAN,
             remaining_calls: -1,
             ..rule(BehaviorKind::Unspecified)
         },
-        BehaviorRule {
+        wire::BehaviorRule {
             share: 1.1,
             code: 17,
             ..rule(BehaviorKind::Fail)
         },
-        BehaviorRule {
+        wire::BehaviorRule {
             share: -0.1,
             ..rule(BehaviorKind::Latency)
         },
@@ -117,11 +117,11 @@ fn a_latency_is_over_nothing_and_at_most_a_minute() {
 
 #[test]
 fn a_field_of_another_kind_is_not_ignored() {
-    let fail = BehaviorRule {
+    let fail = wire::BehaviorRule {
         latency: Some(seconds(1)),
         ..rule(BehaviorKind::Fail)
     };
-    let slow = BehaviorRule {
+    let slow = wire::BehaviorRule {
         code: 14,
         ..slow(seconds(1))
     };

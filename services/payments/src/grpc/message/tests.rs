@@ -2,8 +2,8 @@ use super::*;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-fn request() -> ChargeRequest {
-    ChargeRequest {
+fn request() -> wire::ChargeRequest {
+    wire::ChargeRequest {
         idempotency_key: "a-key".to_owned(),
         amount: Some(euros(350)),
         payment_token: "tok_visa".to_owned(),
@@ -11,8 +11,8 @@ fn request() -> ChargeRequest {
     }
 }
 
-fn euros(amount_minor: i64) -> proto::money::v1::Money {
-    proto::money::v1::Money {
+fn euros(amount_minor: i64) -> wire_money::Money {
+    wire_money::Money {
         currency_code: "EUR".to_owned(),
         amount_minor,
     }
@@ -37,9 +37,9 @@ fn wrong_fields<T>(checked: Result<T, Status>) -> Vec<String> {
 
 #[test]
 fn all_that_is_wrong_with_a_charge_is_said_at_once() {
-    let wrong = ChargeRequest {
+    let wrong = wire::ChargeRequest {
         idempotency_key: "k".repeat(101),
-        amount: Some(proto::money::v1::Money {
+        amount: Some(wire_money::Money {
             currency_code: "USD".to_owned(),
             amount_minor: 0,
         }),
@@ -55,19 +55,19 @@ fn all_that_is_wrong_with_a_charge_is_said_at_once() {
     ];
     assert_eq!(wrong_fields(charge(wrong)), fields);
     let none = ["idempotency_key", "amount", "payment_token", "order_id"];
-    assert_eq!(wrong_fields(charge(ChargeRequest::default())), none);
+    assert_eq!(wrong_fields(charge(wire::ChargeRequest::default())), none);
 }
 
 #[test]
 fn the_limits_themselves_are_allowed() {
-    let most = ChargeRequest {
+    let most = wire::ChargeRequest {
         idempotency_key: "k".repeat(100),
         amount: Some(euros(1_000_000)),
         payment_token: "t".repeat(200),
         ..request()
     };
     assert!(charge(most).is_ok());
-    let more = ChargeRequest {
+    let more = wire::ChargeRequest {
         amount: Some(euros(1_000_001)),
         ..request()
     };
@@ -77,17 +77,17 @@ fn the_limits_themselves_are_allowed() {
 #[test]
 fn a_payment_is_looked_up_by_something() {
     assert_eq!(
-        wrong_fields(payment_name(GetPaymentRequest::default())),
+        wrong_fields(payment_name(wire::GetPaymentRequest::default())),
         ["by"]
     );
     let by = Some(By::PaymentId("17".to_owned()));
     assert_eq!(
-        wrong_fields(payment_name(GetPaymentRequest { by })),
+        wrong_fields(payment_name(wire::GetPaymentRequest { by })),
         ["payment_id"]
     );
     let by = Some(By::IdempotencyKey(String::new()));
     assert_eq!(
-        wrong_fields(payment_name(GetPaymentRequest { by })),
+        wrong_fields(payment_name(wire::GetPaymentRequest { by })),
         ["idempotency_key"]
     );
 }
@@ -95,13 +95,13 @@ fn a_payment_is_looked_up_by_something() {
 #[test]
 fn a_page_token_leads_behind_the_last_payment_of_its_page() {
     let rows = payments(3);
-    let first = page(&ListPaymentsRequest {
+    let first = page(&wire::ListPaymentsRequest {
         page_size: 2,
         ..Default::default()
     });
     let response = first.expect("the request is valid").response(rows.clone());
     assert_eq!(response.payments.len(), 2);
-    let next = ListPaymentsRequest {
+    let next = wire::ListPaymentsRequest {
         page_size: 2,
         page_token: response.next_page_token,
     };
@@ -114,7 +114,7 @@ fn a_page_token_leads_behind_the_last_payment_of_its_page() {
 fn a_foreign_page_token_is_refused() {
     let other_list = page::encode("ListOrders", &Uuid::now_v7().to_string());
     for page_token in ["17".to_owned(), other_list] {
-        let request = ListPaymentsRequest {
+        let request = wire::ListPaymentsRequest {
             page_size: -1,
             page_token,
         };

@@ -1,0 +1,173 @@
+use super::{Running, SERVICE, reason, takes};
+use proto::operations::v1::WatchCircuitsRequest;
+use std::time::{Duration, Instant};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet, time};
+use tonic::{Code, Response, Streaming, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient,
+};
+
+const GRACE: Duration = Duration::from_secs(5);
+/// Well under the grace, well over what a stop without calls takes.
+const SOON: Duration = Duration::from_secs(2);
+
+fn asks(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: service.to_owned(),
+    }
+}
+
+async fn health(client: &mut HealthClient<Channel>, service: &str) -> ServingStatus {
+    let answer = client.check(asks(service)).await.expect("health answers");
+    answer.into_inner().status()
+}
+
+async fn next(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
+    let update = watch.message().await.expect("the watch goes on");
+    update.expect("the watch goes on").status()
+}
+
+#[tokio::test]
+async fn the_process_is_alive_before_its_service_is_ready() {
+    let server = Running::start(GRACE).await;
+    let mut client = HealthClient::new(server.channel());
+    assert_eq!(health(&mut client, "").await, ServingStatus::Serving);
+    assert_eq!(
+        health(&mut client, SERVICE).await,
+        ServingStatus::NotServing
+    );
+    server.readiness.ready().await;
+    assert_eq!(health(&mut client, SERVICE).await, ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn a_call_in_flight_finishes_while_health_says_not_serving() {
+    let mut server = Running::start(GRACE).await;
+    server.readiness.ready().await;
+    let watch = HealthClient::new(server.channel())
+        .watch(asks(SERVICE))
+        .await;
+    let mut watch = watch.expect("health answers").into_inner();
+    assert_eq!(next(&mut watch).await, ServingStatus::Serving);
+
+    let mut call = begin(&server, 500).await;
+    server.stop.cancel();
+    assert_eq!(next(&mut watch).await, ServingStatus::NotServing);
+    assert!(
+        call.try_join_next().is_none(),
+        "the call is still in flight"
+    );
+    let answer = call.join_next().await.expect("it was spawned");
+    answer
+        .expect("it did not panic")
+        .expect("the call finished");
+    server.stopped().await.expect("all calls were over");
+}
+
+#[tokio::test]
+async fn a_stop_wins_over_a_start_that_is_late() {
+    let mut server = Running::start(GRACE).await;
+    let watch = HealthClient::new(server.channel())
+        .watch(asks(SERVICE))
+        .await;
+    let mut watch = watch.expect("health answers").into_inner();
+    let _call = begin(&server, 500).await;
+    server.stop.cancel();
+    server.stopped().await.expect("all calls were over");
+    server.readiness.ready().await;
+    let mut last = None;
+    while let Ok(Ok(Some(update))) =
+        time::timeout(Duration::from_millis(100), watch.message()).await
+    {
+        last = Some(update.status());
+    }
+    assert_eq!(last, Some(ServingStatus::NotServing));
+}
+
+#[tokio::test]
+async fn clients_that_keep_their_connection_do_not_hold_the_stop() {
+    let mut server = Running::start(GRACE).await;
+    let mut idle = server.client();
+    idle.list_circuits(takes(0)).await.expect("it is connected");
+    // It says nothing at all, not even that it speaks HTTP/2.
+    let mut silent = TcpStream::connect(server.address)
+        .await
+        .expect("it listens");
+    silent.read_u8().await.expect("the server speaks first");
+
+    let begin = Instant::now();
+    server.stop.cancel();
+    server.stopped().await.expect("no call was in flight");
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_watch_ends_itself_as_draining() {
+    let mut server = Running::start(GRACE).await;
+    let watch = server
+        .client()
+        .watch_circuits(WatchCircuitsRequest {})
+        .await;
+    let mut watch = watch.expect("it begins").into_inner();
+    let begin = Instant::now();
+    server.stop.cancel();
+    let error = watch.message().await.expect_err("it ends with an error");
+    assert_eq!(
+        (error.code(), reason(&error)),
+        (Code::Unavailable, "DRAINING".into())
+    );
+    server.stopped().await.expect("no call was in flight");
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_watch_that_does_not_end_is_an_error() {
+    let mut server = Running::start_deaf(Duration::from_millis(300)).await;
+    let watch = server
+        .client()
+        .watch_circuits(WatchCircuitsRequest {})
+        .await;
+    let _watch = watch.expect("it begins").into_inner();
+    server.stop.cancel();
+    let error = server.stopped().await.expect_err("a stream was left");
+    assert!(
+        error.to_string().starts_with("1 calls were cut off"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_longer_than_the_grace_is_cut_off_and_an_error() {
+    let mut server = Running::start(Duration::from_millis(300)).await;
+    let mut call = begin(&server, 60_000).await;
+    server.stop.cancel();
+    let error = server.stopped().await.expect_err("a call was cut off");
+    assert!(
+        error.to_string().starts_with("1 calls were cut off"),
+        "{error}"
+    );
+    let answer = call.join_next().await.expect("it was spawned");
+    let status = answer
+        .expect("it did not panic")
+        .expect_err("it was cut off");
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unknown, "OUTCOME_UNKNOWN".into())
+    );
+}
+
+type Answer = Result<Response<proto::operations::v1::ListCircuitsResponse>, tonic::Status>;
+
+/// A call that the server is at when this returns.
+async fn begin(server: &Running, millis: u64) -> JoinSet<Answer> {
+    let mut client = server.client();
+    client
+        .list_circuits(takes(0))
+        .await
+        .expect("it is connected");
+    let mut call = JoinSet::new();
+    call.spawn(async move { client.list_circuits(takes(millis)).await });
+    time::sleep(Duration::from_millis(100)).await;
+    call
+}

@@ -1,0 +1,113 @@
+//! Customers: what they ask for, and what they were told.
+//!
+//! What a customer was told is the promise. The books compare it with what the services stored, so it
+//! is kept here, apart from them, and nothing is ever taken back.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Result;
+use proto::reception::v1::{
+    Order, PlaceOrderItem, PlaceOrderRequest, reception_service_client::ReceptionServiceClient,
+};
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status, transport::Channel};
+use uuid::Uuid;
+
+/// How long a customer waits for one answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Between two tries of a patient customer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// An order of one line, with a `request_id` of its own.
+pub fn order(drink: &str, size: &str, quantity: i32) -> PlaceOrderRequest {
+    PlaceOrderRequest {
+        request_id: Uuid::now_v7().to_string(),
+        customer_name: "Ada".to_owned(),
+        items: vec![item(drink, size, quantity)],
+        payment_token: "tok_visa".to_owned(),
+    }
+}
+
+/// A line of an order.
+pub fn item(drink: &str, size: &str, quantity: i32) -> PlaceOrderItem {
+    PlaceOrderItem { drink: drink.to_owned(), size: size.to_owned(), quantity }
+}
+
+/// One large latte.
+pub fn latte() -> PlaceOrderRequest {
+    order("latte", "large", 1)
+}
+
+/// One espresso.
+pub fn espresso() -> PlaceOrderRequest {
+    order("espresso", "single", 1)
+}
+
+/// What customers were told. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct History(Arc<Mutex<Vec<Uuid>>>);
+
+impl History {
+    /// The ids of the orders that were acknowledged.
+    pub fn acknowledged(&self) -> Vec<Uuid> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes down an answer.
+    fn note(&self, order: &Order) -> Result<(), Status> {
+        let order_id = order.order_id.parse();
+        let order_id = order_id.map_err(|_| Status::internal("order_id is no UUID"))?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(order_id);
+        Ok(())
+    }
+}
+
+/// Somebody who orders, over a connection of their own.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    client: ReceptionServiceClient<Channel>,
+    history: History,
+}
+
+impl Customer {
+    /// A customer of the reception at this URL. Connects when ordering.
+    pub fn new(url: &str, history: History) -> Result<Self> {
+        Ok(Self { client: ReceptionServiceClient::new(rpc::client::channel(url)?), history })
+    }
+
+    /// Places an order, once.
+    pub async fn place(&self, order: PlaceOrderRequest) -> Result<Order, Status> {
+        let request = rpc::client::request(order, DEADLINE);
+        let answer = self.client.clone().place_order(request).await;
+        let answer = answer.map_err(rpc::client::normalize)?.into_inner();
+        let order = answer.order.ok_or_else(|| Status::internal("the answer holds no order"))?;
+        self.history.note(&order)?;
+        Ok(order)
+    }
+
+    /// Places an order, and asks again with the same `request_id` for as long as nobody knows whether
+    /// it was stored. Returns the last error when patience is out.
+    pub async fn place_patiently(
+        &self,
+        order: PlaceOrderRequest,
+        patience: Duration,
+    ) -> Result<Order, Status> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.place(order.clone()).await {
+                Err(status) if is_passing(status.code()) && Instant::now() < deadline => {
+                    sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// What a connection that breaks, or a process that is gone, looks like from here.
+fn is_passing(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+}

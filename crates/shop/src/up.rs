@@ -1,0 +1,137 @@
+//! `shop up`: opens the shop, or brings back what is missing of one that is open.
+//!
+//! Guarantee: it either ends with every part ready, or ends what it started itself and leaves alone
+//! what had been running before. What a killed launcher left behind is taken over.
+//!
+//! In the foreground it stays until Ctrl-C and says when a part dies. A shop that another launcher
+//! watches, or that was opened with `--detach`, is only mended.
+
+use anyhow::{Result, bail};
+use lifecycle::Stop;
+
+use crate::{
+    closing,
+    dir::ShopDir,
+    down::end_strays,
+    lock,
+    part::Part,
+    process::Identity,
+    progress::Progress,
+    state::{Given, State, StateFile},
+    status,
+};
+
+/// Waiting in the foreground.
+mod foreground;
+/// The steps of opening.
+mod opening;
+/// Postgres and Kafka.
+mod servers;
+/// The services.
+mod services;
+
+use opening::Opening;
+
+/// How to open.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// Return when all is ready, and leave the shop running.
+    #[arg(long, short)]
+    detach: bool,
+    /// Factor on brew times; 0 brews at once [default: 1, or as it is if the shop is open].
+    #[arg(long, env = "BREW_SCALE", value_name = "FACTOR")]
+    brew_scale: Option<f64>,
+    /// Where reception listens [default: 50051].
+    #[arg(long, value_name = "PORT")]
+    reception_port: Option<u16>,
+    /// Where barista listens [default: 50052].
+    #[arg(long, value_name = "PORT")]
+    barista_port: Option<u16>,
+    /// Where payments listens [default: 50053].
+    #[arg(long, value_name = "PORT")]
+    payments_port: Option<u16>,
+    /// A Postgres to use instead of an own one; the role must be able to create databases and roles.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// A Kafka to use instead of an own one.
+    #[arg(long, env = "KAFKA_BROKERS", value_name = "HOST:PORT,…")]
+    kafka_brokers: Option<String>,
+}
+
+impl Options {
+    fn given(&self) -> Given {
+        Given { database_url: self.database_url.clone(), kafka_brokers: self.kafka_brokers.clone() }
+    }
+}
+
+/// Opens the shop.
+pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
+    let stop = lifecycle::stop_on_signals()?;
+    dir.create()?;
+    let progress = Progress::on_stderr();
+    let watch = open(&options, &dir, &progress, &stop).await?;
+    status::print(&State::load(&dir)?).await?;
+    if !watch {
+        anstream::println!("\n{HINTS}  shop down         close the shop");
+        return Ok(());
+    }
+    anstream::println!("\n{HINTS}  Ctrl-C            close the shop");
+    foreground::watch(&dir, &progress, &stop).await
+}
+
+const HINTS: &str = "\
+  grpcurl -plaintext localhost:50051 list
+  shop order        place an order and follow it
+  shop logs NAME    what a part says
+";
+
+/// Returns true if this launcher is to stay and watch.
+async fn open(options: &Options, dir: &ShopDir, progress: &Progress, stop: &Stop) -> Result<bool> {
+    let _lock = lock::take(&dir.lock())?;
+    let state = StateFile::open(dir)?;
+    end_strays(&state.get(), dir).await?;
+    let before = state.get();
+    check_given(options, &before)?;
+    let opening = Opening::new(options, dir, &state, progress)?;
+    let result = tokio::select! {
+        result = opening.run() => result,
+        () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if let Err(error) = result {
+        progress.say("The shop could not be opened; ending what was started.");
+        let started = opening.started();
+        closing::close(&state, progress, |part| started.contains(&part)).await?;
+        return Err(error);
+    }
+    if opening.started().is_empty() {
+        progress.say("Everything was running already.");
+    }
+    let watch = !options.detach && (!before.is_open() || deserted(&before));
+    if watch || options.detach && !watched(&before) {
+        let own = Identity::own()?;
+        state.update(|state| state.launcher = watch.then_some(own))?;
+    }
+    Ok(watch)
+}
+
+fn watched(before: &State) -> bool {
+    before.launcher.is_some_and(|launcher| launcher.is_alive())
+}
+
+/// True if the launcher that watched this shop died without closing it.
+fn deserted(before: &State) -> bool {
+    before.launcher.is_some() && !watched(before)
+}
+
+/// Services that run on other servers would be mixed with servers that they do not use.
+fn check_given(options: &Options, before: &State) -> Result<()> {
+    let services = [Part::Payments, Part::Barista, Part::Reception];
+    let open = services.into_iter().any(|part| before.alive(part).is_some());
+    if open && options.given() != before.given {
+        bail!(
+            "the shop is open on other servers than DATABASE_URL and KAFKA_BROKERS say now; \
+             close it first: `shop down`"
+        );
+    }
+    Ok(())
+}

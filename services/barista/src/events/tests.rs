@@ -1,0 +1,177 @@
+//! Decisions, message by message.
+
+use super::*;
+use messaging::inbox::Origin;
+use proto::reception::v1::OrderSnapshot;
+
+const ORDER: Uuid = Uuid::from_u128(1);
+
+fn message(event: &OrderEvent) -> Message {
+    Message {
+        event_id: Uuid::now_v7(),
+        event_type: "coffeeshop.reception.v1.OrderSomething".into(),
+        order_id: ORDER,
+        payload: event.encode_to_vec().into(),
+        trace: TraceContext::default(),
+        origin: Origin {
+            topic: "orders.v1".into(),
+            partition: 0,
+            offset: 0,
+            time_ms: 0,
+        },
+    }
+}
+
+fn item(drink: &str, quantity: i32) -> OrderedDrink {
+    OrderedDrink {
+        drink: drink.into(),
+        size: "small".into(),
+        quantity,
+    }
+}
+
+/// An event as reception writes it, without a case: the snapshot has to do.
+fn event(state: OrderState, revision: i64, items: Vec<OrderedDrink>) -> OrderEvent {
+    OrderEvent {
+        order_id: ORDER.to_string(),
+        revision,
+        occur_time: None,
+        snapshot: Some(OrderSnapshot {
+            state: state.into(),
+            items,
+            cancel_state: CancelState::NotRequested.into(),
+        }),
+        event: None,
+    }
+}
+
+fn tea(state: OrderState, revision: i64) -> OrderEvent {
+    event(state, revision, vec![item("tea", 2)])
+}
+
+fn batch(known: &[(Uuid, i64)]) -> Batch {
+    let recipe = Recipe {
+        drink: "tea".into(),
+        size: "small".into(),
+        skill: "tea".into(),
+        brew_time_ms: 3000,
+    };
+    Batch::new(known.to_vec(), vec![recipe])
+}
+
+fn outcome(batch: &mut Batch, event: &OrderEvent) -> Outcome {
+    hear(&message(event)).map_or_else(|outcome| outcome, |heard| batch.decide(heard))
+}
+
+fn reason(event: &OrderEvent) -> String {
+    match outcome(&mut batch(&[]), event) {
+        Outcome::DeadLetter(reason) => reason,
+        other => panic!("expected a dead letter, found {other:?}"),
+    }
+}
+
+#[test]
+fn a_paid_order_becomes_one_ticket_with_a_drink_per_unit() {
+    let mut batch = batch(&[]);
+    let paid = event(OrderState::Paid, 2, vec![item("tea", 2), item("tea", 1)]);
+    assert_eq!(outcome(&mut batch, &paid), Outcome::Done);
+    assert_eq!(
+        outcome(&mut batch, &paid),
+        Outcome::Absorbed(Absorbed::Stale)
+    );
+    let units: Vec<(i32, i32)> = batch.new[0]
+        .drinks
+        .iter()
+        .map(|d| (d.line, d.unit))
+        .collect();
+    assert_eq!(units, [(0, 0), (0, 1), (1, 0)]);
+    assert_eq!((batch.new.len(), batch.new[0].order_revision), (1, 2));
+}
+
+#[test]
+fn paid_is_acted_on_though_later_revisions_came_first() {
+    let mut batch = batch(&[]);
+    for (state, revision) in [(OrderState::AwaitingPayment, 1), (OrderState::Preparing, 3)] {
+        let outcome = outcome(&mut batch, &tea(state, revision));
+        assert_eq!(outcome, Outcome::Absorbed(Absorbed::NotOurs));
+    }
+    assert_eq!(
+        outcome(&mut batch, &tea(OrderState::Paid, 2)),
+        Outcome::Done
+    );
+}
+
+#[test]
+fn a_ticket_takes_note_of_newer_revisions_only() {
+    let mut batch = batch(&[(ORDER, 2)]);
+    for (state, revision, expected) in [
+        (OrderState::Paid, 2, Absorbed::Stale),
+        (OrderState::Ready, 4, Absorbed::NotOurs),
+        (OrderState::Preparing, 3, Absorbed::Stale),
+    ] {
+        let outcome = outcome(&mut batch, &tea(state, revision));
+        assert_eq!(outcome, Outcome::Absorbed(expected), "{state:?}");
+    }
+    assert_eq!(batch.raised, BTreeMap::from([(ORDER, 4)]));
+    assert!(batch.new.is_empty());
+}
+
+#[test]
+fn what_cannot_be_made_says_why() {
+    let paid = |items| reason(&event(OrderState::Paid, 2, items));
+    assert_eq!(
+        paid(vec![item("mate", 1)]),
+        "no recipe for \"mate\" in \"small\""
+    );
+    assert_eq!(paid(vec![]), "0 lines; 1 to 20 can be made");
+    assert_eq!(
+        paid(vec![item("tea", 1); 21]),
+        "21 lines; 1 to 20 can be made"
+    );
+    assert_eq!(paid(vec![item("tea", 0)]), "0 units; 1 to 20 can be made");
+    assert_eq!(
+        paid(vec![item("tea", 1_000_000_000)]),
+        "1000000000 units; 1 to 20 can be made"
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_not_dropped() {
+    for state in [
+        OrderState::Unspecified,
+        OrderState::Cancelled,
+        OrderState::Failed,
+    ] {
+        assert!(
+            reason(&tea(state, 3)).ends_with("is not handled"),
+            "{state:?}"
+        );
+    }
+    let with = |change: fn(&mut OrderEvent)| {
+        let mut event = tea(OrderState::Paid, 2);
+        change(&mut event);
+        reason(&event)
+    };
+    assert_eq!(with(|e| e.revision = 0), "revision 0 is not one");
+    assert_eq!(with(|e| e.snapshot = None), "the snapshot is missing");
+    assert!(with(|e| e.order_id = "7".into()).starts_with("ce_subject"));
+    assert_eq!(
+        with(|e| e.snapshot.as_mut().expect("it has one").state = 99),
+        "unknown order state 99"
+    );
+    assert_eq!(
+        with(|e| {
+            let snapshot = e.snapshot.as_mut().expect("it has one");
+            snapshot.set_cancel_state(CancelState::Requested);
+        }),
+        "this version cannot cancel"
+    );
+}
+
+#[test]
+fn garbage_is_a_dead_letter() {
+    let mut message = message(&tea(OrderState::Paid, 2));
+    message.payload = (&[0xff; 8][..]).into();
+    assert!(matches!(hear(&message), Err(Outcome::DeadLetter(reason))
+        if reason.starts_with("not an OrderEvent")));
+}
