@@ -25,7 +25,7 @@ books: build ## Check every order against drinks and charges
 	@$(SHOP) books
 
 test: build ## All tests, against a real Kafka and Postgres of their own
-	@$(CARGO) test --locked --workspace
+	@$(CARGO) test --locked --workspace --no-fail-fast
 
 lint: tools ## Format, clippy, docs; contracts and licenses where buf and cargo-deny are installed
 	@$(CARGO) fmt --all --check

@@ -28,6 +28,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the database is.
 #[derive(clap::Args, Clone)]
+#[group(skip)]
 pub struct Options {
     /// The service's own database: `postgres://role:password@host:5432/name`
     #[arg(long, env, hide_env_values = true, value_name = "URL")]

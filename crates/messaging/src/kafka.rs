@@ -24,6 +24,7 @@ pub type Consumer = StreamConsumer<Context>;
 
 /// Where Kafka is, and how our topics are made.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// Bootstrap servers, host:port, separated by commas.
     #[arg(long, env = "KAFKA_BROKERS", default_value = "localhost:9092")]

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How a relay goes about it.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// How long a relay keeps its parts of the outbox without renewing them. After a
     /// kill -9 its events wait for this long.

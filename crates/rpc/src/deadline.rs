@@ -45,7 +45,7 @@ pub(crate) fn note(request: http::Request<tonic::body::Body>) -> Request {
 
 /// Ends the call when its deadline is over.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    let Some(at) = timeout(request.headers()).map(|t| Instant::now() + t) else {
+    let Some(Deadline(at)) = request.extensions().get().copied() else {
         return next.run(request).await;
     };
     let answer = time::timeout_at(at, next.run(request)).await;

@@ -31,6 +31,7 @@ const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Where calls come in. `PORT` is the service's own.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options<const PORT: u16> {
     /// Address and port to serve on; calls are plain text, so that it is loopback unless told otherwise
     #[arg(long, env, default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT)))]

@@ -68,20 +68,25 @@ impl History {
 /// Somebody who orders, over a connection of their own.
 #[derive(Clone, Debug)]
 pub struct Customer {
-    client: ReceptionServiceClient<Channel>,
+    channel: Channel,
     history: History,
 }
 
 impl Customer {
     /// A customer of the reception at this URL. Connects when ordering.
     pub fn new(url: &str, history: History) -> Result<Self> {
-        Ok(Self { client: ReceptionServiceClient::new(rpc::client::channel(url)?), history })
+        Ok(Self { channel: rpc::client::channel(url)?, history })
+    }
+
+    /// The connection.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Places an order, once.
     pub async fn place(&self, order: PlaceOrderRequest) -> Result<Order, Status> {
         let request = rpc::client::request(order, DEADLINE);
-        let answer = self.client.clone().place_order(request).await;
+        let answer = ReceptionServiceClient::new(self.channel()).place_order(request).await;
         let answer = answer.map_err(rpc::client::normalize)?.into_inner();
         let order = answer.order.ok_or_else(|| Status::internal("the answer holds no order"))?;
         self.history.note(&order)?;

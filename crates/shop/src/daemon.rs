@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use nix::sys::signal::Signal;
 use tokio::sync::Mutex;
 
@@ -36,8 +36,9 @@ impl Daemon {
     /// Waits until it is ready. An error quotes the end of its log.
     pub async fn ready(&self) -> Result<()> {
         let identity = self.identity().await;
+        let Program { part, log, .. } = &self.program;
         let ready = self.probe.wait(|| identity.is_alive(), PATIENCE).await;
-        ready.with_context(|| format!("{}: {}", self.program.part, log::tail(&self.program.log)))
+        ready.map_err(|error| anyhow!("{part} is not ready: {error:#}. This is {}", log::tail(log)))
     }
 
     /// SIGKILL; returns when it is gone.

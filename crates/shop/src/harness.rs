@@ -2,17 +2,14 @@
 //!
 //! Tests of one process share the two servers; databases, topics and consumer groups are the shop's
 //! own. Services run inside the test, or as child processes where they are to be killed.
-//! Guarantee: nothing outlives the test process, even if that ends by `kill -9`; and a shop that is
-//! not closed, and so not checked, fails its test.
+//!
+//! Guarantee: nothing outlives the test process, even if that ends by `kill -9`; and a shop that was
+//! not closed, and so not checked, fails its test. What a test asks of its shop either works or
+//! panics with what was seen.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread};
 
 use anyhow::Result;
-use futures::future::try_join_all;
 use proto::{
     barista::v1::barista_service_client::BaristaServiceClient,
     payments::v1::{
@@ -29,29 +26,32 @@ use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
 use crate::{
+    books,
     customers::{Customer, History},
-    postgres::create_database,
     servers::Servers,
     services::Service,
 };
 
-/// What is in flight, and the end of a shop.
+/// Waiting until nothing is in flight, and the end of a shop.
 mod closing;
+/// Each service's own database.
+mod database;
 /// A service, in this process or as a child.
 mod hosted;
 /// Waiting for what must come.
 mod patience;
-/// The provider's moods.
+/// How the provider behaves.
 mod provider;
 /// Servers: shared, or for one shop alone.
 mod shared;
+/// Who is told what at the start.
+mod wiring;
 
+use database::Databases;
 pub use hosted::Hosted;
 pub use patience::{eventually, patience};
 pub use provider::Provider;
-
-/// Fewer than in production: each costs every test a little.
-const PARTITIONS: u32 = 2;
+use wiring::Wiring;
 
 /// How to open a shop.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +60,17 @@ pub struct Options {
     pub own_servers: bool,
     /// Services as child processes, because the test kills them.
     pub processes: bool,
-    /// Settings on top, by the names of their environment variables: `CHARGE_TIMEOUT`, `300ms`.
-    pub settings: Vec<(Service, &'static str, &'static str)>,
+    /// Settings on top, by the names of their environment variables: `("CHARGE_TIMEOUT", "300ms")`.
+    pub settings: Vec<(Service, &'static str, String)>,
+}
+
+impl Options {
+    /// The same with one more setting.
+    #[must_use]
+    pub fn with(mut self, service: Service, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((service, name, value.into()));
+        self
+    }
 }
 
 /// An open shop.
@@ -76,44 +85,152 @@ pub struct Shop {
     pub provider: Provider,
     /// Postgres and Kafka.
     pub servers: Arc<Servers>,
-    name: String,
-    pools: Pools,
+    /// Unique: part of the names of its databases, topics and consumer groups.
+    pub name: String,
+    databases: Databases,
     customer: Customer,
     history: History,
     closed: bool,
 }
 
-/// Connections of the test itself to each service's database.
-struct Pools {
-    reception: PgPool,
-    barista: PgPool,
-    payments: PgPool,
-}
-
 impl Shop {
-    /// Opens a shop and waits until it is ready.
+    /// Opens a shop and waits until all its services are ready.
     pub async fn open(options: Options) -> Result<Self> {
+        let shop = Self::prepare(options).await?;
+        tokio::try_join!(shop.payments.start(), shop.barista.start(), shop.reception.start())?;
+        Ok(shop)
+    }
+
+    /// The same without its services: they are started by the test.
+    pub async fn prepare(options: Options) -> Result<Self> {
+        let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
         let servers = match options.own_servers {
-            true => shared::own().await?,
+            true => shared::own(&name).await?,
             false => shared::shared().await?,
         };
-        let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
-        let urls = Service::ALL.map(|service| {
-            let database = database(service, &name);
-            let servers = servers.clone();
-            async move { create_database(servers.postgres_admin_url(), &database, &database).await }
-        });
-        let urls = try_join_all(urls).await?;
-        let hosted = hosted::host_all(&servers, &name, &urls, &options)?;
-        let [payments, barista, reception] = hosted;
+        let databases = Databases::create(&servers, &name).await?;
+        let wiring = Wiring { options: &options, servers: &servers, name: &name };
+        let payments = wiring.payments(&databases)?;
+        let barista = wiring.barista(&databases)?;
+        let reception = wiring.reception(&databases, &payments)?;
         let history = History::default();
-        let shop = Self {
-            pools: Pools::new(&urls)?,
+        Ok(Self {
+            provider: Provider::new(payments.channel()?),
             customer: Customer::new(&reception.url(), history.clone())?,
-            provider: Provider::new(PaymentsAdminServiceClient::new(payments.channel()?)),
-            (reception, barista, payments, servers, name, history),
             closed: false,
-        };
-        Ok(shop)
+            reception,
+            barista,
+            payments,
+            servers,
+            name,
+            databases,
+            history,
+        })
+    }
+
+    /// Places an order that must be acknowledged.
+    pub async fn place(&self, order: PlaceOrderRequest) -> Order {
+        self.try_place(order).await.unwrap_or_else(|status| panic!("not acknowledged: {status:?}"))
+    }
+
+    /// Places an order.
+    pub async fn try_place(&self, order: PlaceOrderRequest) -> Result<Order, Status> {
+        self.customer.place(order).await
+    }
+
+    /// A customer with a connection of their own. The books know what it was told.
+    pub fn customer(&self) -> Customer {
+        Customer::new(&self.reception.url(), self.history.clone()).expect("the URL is our own")
+    }
+
+    /// The order as it is now.
+    pub async fn get(&self, order_id: &str) -> Result<Order, Status> {
+        let by = Some(By::OrderId(order_id.to_owned()));
+        let answer = self.reception_client().get_order(GetOrderRequest { by }).await?.into_inner();
+        answer.order.ok_or_else(|| Status::internal("the answer holds no order"))
+    }
+
+    /// Waits until the order is in this state.
+    pub async fn until(&self, order: &Order, state: OrderState) -> Order {
+        let what = format!("order {} to be {}", order.order_id, state.as_str_name());
+        eventually(&what, async || match self.get(&order.order_id).await {
+            Ok(order) if order.state() == state => Ok(order),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// Waits until the order is READY.
+    pub async fn until_ready(&self, order: &Order) -> Order {
+        self.until(order, OrderState::Ready).await
+    }
+
+    /// Compares the three databases with each other and with what customers were told.
+    pub async fn books(&self, settled: bool) -> Result<books::Books> {
+        books::check(&self.databases.ledgers(), &self.history.acknowledged(), settled).await
+    }
+
+    /// A client of `ReceptionService`.
+    pub fn reception_client(&self) -> ReceptionServiceClient<Channel> {
+        ReceptionServiceClient::new(self.customer.channel())
+    }
+
+    /// A client of `BaristaService`.
+    pub fn barista_client(&self) -> BaristaServiceClient<Channel> {
+        BaristaServiceClient::new(self.barista.channel().expect("the URL is our own"))
+    }
+
+    /// A client of `PaymentsService`.
+    pub fn payments_client(&self) -> PaymentsServiceClient<Channel> {
+        PaymentsServiceClient::new(self.provider.channel())
+    }
+
+    /// A client of `PaymentsAdminService`.
+    pub fn payments_admin_client(&self) -> PaymentsAdminServiceClient<Channel> {
+        PaymentsAdminServiceClient::new(self.provider.channel())
+    }
+
+    /// The test's own connections to reception's database.
+    pub fn reception_pool(&self) -> PgPool {
+        self.databases.reception.pool.clone()
+    }
+
+    /// The test's own connections to the barista's database.
+    pub fn barista_pool(&self) -> PgPool {
+        self.databases.barista.pool.clone()
+    }
+
+    /// The test's own connections to the provider's database.
+    pub fn payments_pool(&self) -> PgPool {
+        self.databases.payments.pool.clone()
+    }
+
+    /// The topic on which reception tells of orders.
+    pub fn orders_topic(&self) -> String {
+        wiring::topic(proto::ORDERS_TOPIC, &self.name)
+    }
+
+    /// The topic on which the barista tells of tickets.
+    pub fn tickets_topic(&self) -> String {
+        wiring::topic(proto::TICKETS_TOPIC, &self.name)
+    }
+
+    /// One of its services.
+    pub fn service(&self, service: Service) -> &Hosted {
+        match service {
+            Service::Payments => &self.payments,
+            Service::Barista => &self.barista,
+            Service::Reception => &self.reception,
+        }
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        // A test that fails has more to say than this.
+        assert!(
+            self.closed || thread::panicking(),
+            "the shop was not closed, so nobody checked its books: call shop.close().await"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! An Apache Kafka of our own: KRaft, one node that is broker and controller.
+//! An Apache Kafka of our own: one node that is broker and controller.
 //!
 //! Not guaranteed: that the last acknowledged messages survive a power loss. One node replicates to
 //! nobody and leaves flushing to the system; `kill -9` of the broker loses nothing.

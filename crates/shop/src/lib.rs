@@ -5,10 +5,14 @@
 
 // The workspace's other binaries, if they are up to date.
 pub mod binaries;
+// Is the promise kept? What customers were told against what was stored, made and charged.
+pub mod books;
 // The command line.
 pub mod cli;
 // Ending what runs, in the right order.
 mod closing;
+// What they ask for, and what they were told.
+pub mod customers;
 // A guarded child that tests kill, pause and start again.
 pub mod daemon;
 // Where a shop keeps its state, data and logs.
@@ -17,6 +21,8 @@ pub mod dir;
 pub mod down;
 // `shop guard`: a child that dies with its parent.
 pub mod guard;
+// A whole shop for one test.
+pub mod harness;
 // An Apache Kafka of our own.
 pub mod kafka;
 // Lock files between processes.

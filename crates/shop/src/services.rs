@@ -53,6 +53,8 @@ impl Service {
     ) -> Result<Program> {
         let mut env: Vec<(String, String)> = settings.into_iter().collect();
         env.push(("LISTEN".to_owned(), listen.to_string()));
+        // The end of a log is shown to people; errors are words there. Panics keep their backtrace.
+        env.push(("RUST_LIB_BACKTRACE".to_owned(), "0".to_owned()));
         Ok(Program {
             part: self.part(),
             path: binaries::service(self.name())?,

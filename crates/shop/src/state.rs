@@ -99,10 +99,13 @@ impl State {
         Part::ALL.into_iter().any(|part| self.alive(part).is_some())
     }
 
-    /// Children of launchers of this shop that nobody wrote down.
+    /// Children of launchers of this shop that nobody wrote down, or that are no longer recognized
+    /// because the clock was set.
     pub fn strays(&self, dir: &ShopDir) -> Vec<Identity> {
+        let known: Vec<u32> =
+            Part::ALL.into_iter().filter_map(|part| Some(self.alive(part)?.identity.pid)).collect();
         let mut marked = process::with_environment(MARKER, dir.path());
-        marked.retain(|stray| self.parts.values().all(|known| known.identity.pid != stray.pid));
+        marked.retain(|stray| !known.contains(&stray.pid));
         marked
     }
 }

@@ -70,20 +70,29 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     dir.create()?;
     let progress = Progress::on_stderr();
     let watch = open(&options, &dir, &progress, &stop).await?;
-    status::print(&State::load(&dir)?).await?;
-    if !watch {
-        anstream::println!("\n{HINTS}  shop down         close the shop");
-        return Ok(());
+    let state = State::load(&dir)?;
+    status::print(&state).await?;
+    print_hints(&state, watch);
+    match watch {
+        true => foreground::watch(&dir, &progress, &stop).await,
+        false => Ok(()),
     }
-    anstream::println!("\n{HINTS}  Ctrl-C            close the shop");
-    foreground::watch(&dir, &progress, &stop).await
 }
 
-const HINTS: &str = "\
-  grpcurl -plaintext localhost:50051 list
-  shop order        place an order and follow it
-  shop logs NAME    what a part says
-";
+fn print_hints(state: &State, watch: bool) {
+    let reception = state.addresses.get(&Part::Reception);
+    let grpcurl = reception.map(|address| format!("grpcurl -plaintext {address} list"));
+    let close = if watch { "Ctrl-C" } else { "shop down" };
+    anstream::println!();
+    for (command, what) in [
+        ("shop order", "place an order and follow it"),
+        (grpcurl.as_deref().unwrap_or("shop status"), "see what can be called"),
+        ("shop logs NAME", "see what a part says"),
+        (close, "close the shop"),
+    ] {
+        anstream::println!("  {command:44}{what}");
+    }
+}
 
 /// Returns true if this launcher is to stay and watch.
 async fn open(options: &Options, dir: &ShopDir, progress: &Progress, stop: &Stop) -> Result<bool> {
@@ -98,8 +107,10 @@ async fn open(options: &Options, dir: &ShopDir, progress: &Progress, stop: &Stop
         () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     if let Err(error) = result {
-        progress.say("The shop could not be opened; ending what was started.");
         let started = opening.started();
+        if !started.is_empty() {
+            progress.say("The shop could not be opened; ending what was started.");
+        }
         closing::close(&state, progress, |part| started.contains(&part)).await?;
         return Err(error);
     }

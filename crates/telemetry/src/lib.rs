@@ -20,6 +20,7 @@ use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::Subscriber
 
 /// What is printed, and where spans go.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     logs: logs::Options,

@@ -34,6 +34,7 @@ const ORDER_ID: &str = "order.id";
 
 /// What is printed, and how.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub(crate) struct Options {
     /// How lines look; auto: human on a terminal, else JSON
     #[arg(long, env, value_enum, default_value_t = Format::Auto)]

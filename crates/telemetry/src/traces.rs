@@ -25,6 +25,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// The variables of the OpenTelemetry specification that are read here rather than by
 /// its SDK, because this process decides by them or differs in the default.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Collector of spans, OTLP over gRPC, for example `http://localhost:4317`; none: spans are not sent
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]

@@ -159,9 +159,6 @@ impl Workforce {
         }
     }
 
-    /// SCRATCH
-    pub async fn step(&mut self) -> sqlx::Result<Round> { let r = self.round().await?; if !self.in_hand.is_empty() { self.wait().await; } Ok(r) }
-
     /// Brews until it is told to stop, then finishes what it can.
     pub async fn run(mut self, stop: Stop) -> anyhow::Result<()> {
         while !stop.is_cancelled() {

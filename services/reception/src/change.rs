@@ -9,7 +9,7 @@ use crate::{
     order::{Event, IllegalTransition, Order, OrderId, Transition},
     store::{self, Locked},
 };
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use messaging::outbox;
 use sqlx::PgConnection;
 use std::collections::HashMap;
@@ -77,6 +77,13 @@ pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<
     Ok(results)
 }
 
+/// The time in whole microseconds, as Postgres keeps it: what is answered now is what
+/// is read later.
+pub fn now() -> DateTime<Utc> {
+    let now = Utc::now();
+    DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
+}
+
 /// Applies one change to a locked order, in memory.
 fn fold(locked: &mut Locked, change: &Change) -> Changed {
     if let Some(revision) = change.ticket_revision {
@@ -85,7 +92,7 @@ fn fold(locked: &mut Locked, change: &Change) -> Changed {
         }
         locked.ticket_revision = revision;
     }
-    match locked.order.clone().apply(change.event.clone(), Utc::now()) {
+    match locked.order.clone().apply(change.event.clone(), now()) {
         Transition::Applied(order) => {
             locked.order = order.clone();
             Changed::Applied(order)

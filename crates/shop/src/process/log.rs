@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result};
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 const TAIL_BYTES: u64 = 16 * 1024;
 const TAIL_LINES: usize = 15;
+/// Kafka has lines of a thousand characters.
+const TAIL_WIDTH: usize = 200;
 
 /// Opens a log for appending.
 pub fn open(path: &Path) -> Result<File> {
@@ -27,7 +29,7 @@ pub fn tail(path: &Path) -> String {
     let text = end_of(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().skip(lines.len().saturating_sub(TAIL_LINES));
-    let quoted: String = last.map(|line| format!("\n  | {line}")).collect();
+    let quoted: String = last.map(|line| format!("\n  | {line:.TAIL_WIDTH$}")).collect();
     format!("the end of {}:{quoted}", path.display())
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{Options, servers, services};
 use crate::{
@@ -97,8 +97,9 @@ impl<'a> Opening<'a> {
     pub async fn ready(&self, part: Part, probe: &Probe, step: Step) -> Result<()> {
         let running = self.state.get().parts.remove(&part);
         let running = running.with_context(|| format!("{part} was not started"))?;
-        let ready = probe.wait(|| running.identity.is_alive(), PATIENCE).await;
-        ready.with_context(|| format!("{part} is not ready; {}", log::tail(&running.log)))?;
+        if let Err(error) = probe.wait(|| running.identity.is_alive(), PATIENCE).await {
+            bail!("{part} is not ready: {error:#}. This is {}", log::tail(&running.log));
+        }
         let was_started = self.started().contains(&part);
         step.done(&format!("{part} {}", if was_started { "is ready" } else { "runs already" }));
         Ok(())

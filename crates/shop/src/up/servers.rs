@@ -10,6 +10,7 @@ use crate::{
     postgres::{self, Postgres},
     probe::Probe,
     state::Build,
+    tools,
 };
 
 /// Makes both ready and notes how to reach them.
@@ -28,6 +29,9 @@ async fn packages(opening: &Opening<'_>) -> Result<Option<Packages>> {
     let (given, state) = (opening.options.given(), opening.state.get());
     let postgres = given.database_url.is_some() || state.alive(Part::Postgres).is_some();
     let kafka = given.kafka_brokers.is_some() || state.alive(Part::Kafka).is_some();
+    if !kafka {
+        tools::java().await?;
+    }
     match postgres && kafka {
         true => Ok(None),
         false => maven::resolve(opening.progress).await.map(Some),

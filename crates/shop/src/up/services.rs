@@ -39,9 +39,9 @@ fn address(opening: &Opening<'_>, service: Service) -> Result<SocketAddr> {
     };
     let own = state.alive(part).and_then(|_| state.addresses.get(&part));
     let address = match (wanted, own) {
-        (Some(0), _) => ports::loopback(ports::free()?),
+        (None | Some(0), Some(address)) => *address,
+        (Some(0), None) => ports::loopback(ports::free()?),
         (Some(port), _) => ports::loopback(port),
-        (None, Some(address)) => *address,
         (None, None) => ports::loopback(service.default_port()),
     };
     if own != Some(&address) {

@@ -50,6 +50,17 @@ fn what_runs_now_does_not_become_the_parent() {
 }
 
 #[test]
+fn an_empty_context_leaves_a_span_where_it_is() {
+    traced(|| {
+        let _call = info_span!("call").entered();
+        let span = info_span!("process");
+        TraceContext::default().set_as_parent(&span);
+        let (child, parent) = (TraceContext::of(&span), TraceContext::current());
+        assert_eq!(trace_id(&child), trace_id(&parent));
+    });
+}
+
+#[test]
 fn a_parent_that_comes_too_late_changes_nothing() {
     traced(|| {
         let stored = TraceContext::of(&info_span!("order"));

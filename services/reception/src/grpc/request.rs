@@ -2,6 +2,7 @@
 
 use super::store_error;
 use crate::{
+    change,
     order::{HistoryEntry, Item, Order, OrderId, Payment, State},
     store::{
         NewOrder,
@@ -86,9 +87,7 @@ pub(super) async fn place_order(
 }
 
 fn new_order(name: String, items: Vec<Item>, currency_code: String, total_minor: i64) -> Order {
-    // Postgres keeps microseconds: what we answer now is what is read later.
-    let now = Utc::now();
-    let now = DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
+    let now = change::now();
     let (state, revision, detail) = (State::AwaitingPayment, 1, "placed".to_owned());
     Order {
         order_id: OrderId(Uuid::now_v7()),

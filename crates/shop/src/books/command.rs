@@ -1,0 +1,53 @@
+//! `shop books`: checks a shop that is open.
+
+use anyhow::{Context as _, Result, bail};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use super::{Books, Ledgers, check};
+use crate::{dir::ShopDir, part::Part, state::State};
+
+/// What to check.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Options {
+    /// Nothing is in flight any more: an order that is not finished is wrong, too
+    #[arg(long)]
+    settled: bool,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the books; an error if they are wrong.
+pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
+    let books = read(&dir, options.settled).await?;
+    match options.json {
+        true => anstream::println!("{}", serde_json::to_string_pretty(&books)?),
+        false => anstream::println!("{books}"),
+    }
+    match books.findings.len() {
+        0 => Ok(()),
+        findings => bail!("the promise is broken: {findings} findings"),
+    }
+}
+
+/// The books of an open shop. Every order that is stored counts as acknowledged.
+pub async fn read(dir: &ShopDir, settled: bool) -> Result<Books> {
+    let ledgers = ledgers(dir)?;
+    let acknowledged = sqlx::query_scalar("select order_id from orders").fetch_all(&ledgers.reception);
+    let acknowledged = acknowledged.await.context("reception's database does not answer; is the shop open? `shop status`")?;
+    check(&ledgers, &acknowledged, settled).await
+}
+
+/// Connections to the databases of an open shop.
+pub fn ledgers(dir: &ShopDir) -> Result<Ledgers> {
+    let state = State::load(dir)?;
+    let pool = |part| -> Result<PgPool> {
+        let url = state.database_urls.get(&part).context("the shop was never open; `make up` opens it")?;
+        Ok(PgPoolOptions::new().max_connections(2).connect_lazy(url)?)
+    };
+    Ok(Ledgers {
+        reception: pool(Part::Reception)?,
+        barista: pool(Part::Barista)?,
+        payments: pool(Part::Payments)?,
+    })
+}

@@ -1,0 +1,143 @@
+//! The rows of the three databases.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use sqlx::{FromRow, PgPool, types::Json};
+use uuid::Uuid;
+
+use super::Ledgers;
+
+/// All accounts of the same orders.
+pub(super) struct Entries {
+    /// Read first.
+    pub(super) orders_before: HashMap<Uuid, Order>,
+    pub(super) tickets: HashMap<Uuid, Ticket>,
+    pub(super) payments: Vec<Payment>,
+    /// Read last.
+    pub(super) orders_after: HashMap<Uuid, Order>,
+}
+
+/// As reception stored it.
+#[derive(FromRow)]
+pub(super) struct Order {
+    pub(super) order_id: Uuid,
+    pub(super) state: String,
+    pub(super) revision: i64,
+    pub(super) total_minor: i64,
+    pub(super) currency_code: String,
+    pub(super) items: Json<Vec<Item>>,
+    #[sqlx(flatten)]
+    pub(super) history: History,
+}
+
+/// A line of an order.
+#[derive(Deserialize)]
+pub(super) struct Item {
+    pub(super) drink: String,
+    pub(super) size: String,
+    pub(super) quantity: i32,
+}
+
+/// Revisions and the states after them, by revision.
+#[derive(FromRow)]
+pub(super) struct History {
+    pub(super) revisions: Vec<i64>,
+    pub(super) states: Vec<String>,
+}
+
+/// As the barista stored it.
+#[derive(FromRow)]
+pub(super) struct Ticket {
+    pub(super) order_id: Uuid,
+    pub(super) state: String,
+    pub(super) revision: i64,
+    #[sqlx(flatten)]
+    pub(super) history: History,
+    /// Those that are booked.
+    #[sqlx(skip)]
+    pub(super) made: Vec<Drink>,
+}
+
+/// A unit that was booked as made.
+#[derive(FromRow)]
+pub(super) struct Drink {
+    order_id: Uuid,
+    pub(super) line: i32,
+    pub(super) unit: i32,
+    pub(super) drink: String,
+    pub(super) size: String,
+}
+
+/// As the provider stored it.
+#[derive(FromRow)]
+pub(super) struct Payment {
+    pub(super) order_id: Uuid,
+    pub(super) idempotency_key: String,
+    pub(super) amount_minor: i64,
+    pub(super) currency_code: String,
+    pub(super) state: String,
+    pub(super) refunded_minor: i64,
+}
+
+impl Entries {
+    pub(super) async fn read(ledgers: &Ledgers) -> sqlx::Result<Self> {
+        let orders_before = orders(&ledgers.reception).await?;
+        let (tickets, payments) =
+            tokio::try_join!(tickets(&ledgers.barista), payments(&ledgers.payments))?;
+        let orders_after = orders(&ledgers.reception).await?;
+        Ok(Self { orders_before, tickets, payments, orders_after })
+    }
+}
+
+/// One statement sees one moment: an order and its history agree.
+async fn orders(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Order>> {
+    let orders: Vec<Order> = sqlx::query_as(
+        "select o.order_id, o.state, o.revision, o.total_minor, o.currency_code, o.items, \
+             coalesce(h.revisions, '{}') as revisions, coalesce(h.states, '{}') as states \
+         from orders o left join ( \
+             select order_id, array_agg(revision order by revision) as revisions, \
+                    array_agg(state order by revision) as states \
+             from order_history group by order_id) h using (order_id)",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(orders.into_iter().map(|order| (order.order_id, order)).collect())
+}
+
+/// Drinks are read after their tickets: what was booked in between is more, never less.
+async fn tickets(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Ticket>> {
+    let tickets: Vec<Ticket> = sqlx::query_as(
+        "select t.order_id, t.state, t.revision, \
+             coalesce(h.revisions, '{}') as revisions, coalesce(h.states, '{}') as states \
+         from tickets t left join ( \
+             select order_id, array_agg(revision order by revision) as revisions, \
+                    array_agg(state order by revision) as states \
+             from ticket_history group by order_id) h using (order_id)",
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut tickets: HashMap<Uuid, Ticket> =
+        tickets.into_iter().map(|ticket| (ticket.order_id, ticket)).collect();
+    for drink in made(pool).await? {
+        if let Some(ticket) = tickets.get_mut(&drink.order_id) {
+            ticket.made.push(drink);
+        }
+    }
+    Ok(tickets)
+}
+
+async fn made(pool: &PgPool) -> sqlx::Result<Vec<Drink>> {
+    sqlx::query_as("select order_id, line, unit, drink, size from drinks where state = 'MADE'")
+        .fetch_all(pool)
+        .await
+}
+
+async fn payments(pool: &PgPool) -> sqlx::Result<Vec<Payment>> {
+    sqlx::query_as(
+        "select order_id, idempotency_key, amount_minor, currency_code, state, refunded_minor \
+         from payments",
+    )
+    .fetch_all(pool)
+    .await
+}

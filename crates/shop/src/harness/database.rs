@@ -1,0 +1,69 @@
+//! Each service's own database.
+
+use anyhow::Result;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use crate::{
+    books::Ledgers,
+    postgres::{create_database, drop_database},
+    servers::Servers,
+    services::Service,
+};
+
+/// More than a test needs at a time.
+const CONNECTIONS: u32 = 4;
+
+/// The databases of one shop.
+pub(super) struct Databases {
+    pub(super) reception: Database,
+    pub(super) barista: Database,
+    pub(super) payments: Database,
+}
+
+/// One database; its role has the same name.
+pub(super) struct Database {
+    name: String,
+    /// How the service connects.
+    pub(super) url: String,
+    /// The test's own connections.
+    pub(super) pool: PgPool,
+}
+
+impl Databases {
+    pub(super) async fn create(servers: &Servers, shop: &str) -> Result<Self> {
+        let (reception, barista, payments) = tokio::try_join!(
+            Database::create(servers, Service::Reception, shop),
+            Database::create(servers, Service::Barista, shop),
+            Database::create(servers, Service::Payments, shop),
+        )?;
+        Ok(Self { reception, barista, payments })
+    }
+
+    pub(super) fn ledgers(&self) -> Ledgers {
+        Ledgers {
+            reception: self.reception.pool.clone(),
+            barista: self.barista.pool.clone(),
+            payments: self.payments.pool.clone(),
+        }
+    }
+
+    pub(super) async fn drop(&self, servers: &Servers) -> Result<()> {
+        let databases = [&self.reception, &self.barista, &self.payments];
+        futures::future::try_join_all(databases.map(|database| database.drop(servers))).await?;
+        Ok(())
+    }
+}
+
+impl Database {
+    async fn create(servers: &Servers, service: Service, shop: &str) -> Result<Self> {
+        let name = format!("{}_{shop}", service.name());
+        let url = create_database(servers.postgres_admin_url(), &name, &name).await?;
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy(&url)?;
+        Ok(Self { name, url, pool })
+    }
+
+    async fn drop(&self, servers: &Servers) -> Result<()> {
+        self.pool.close().await;
+        drop_database(servers.postgres_admin_url(), &self.name, &self.name).await
+    }
+}

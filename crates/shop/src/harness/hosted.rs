@@ -1,0 +1,165 @@
+//! A service of a shop: a task of this process, or a guarded child that can be killed.
+//!
+//! Stopped and started again, it is the same service: same address, same database, same group.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser as _;
+use lifecycle::Stop;
+use tokio::{
+    net::TcpListener,
+    sync::Mutex,
+    task::{AbortHandle, JoinSet},
+};
+use tonic::transport::Channel;
+
+use crate::{daemon::Daemon, ports, services::Service};
+
+/// How long a start may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A service of a shop.
+pub struct Hosted {
+    service: Service,
+    address: SocketAddr,
+    /// By the names of their environment variables.
+    settings: Vec<(&'static str, String)>,
+    /// The folder of its log, if it is a child.
+    logs: Option<PathBuf>,
+    running: Mutex<Option<Running>>,
+}
+
+enum Running {
+    Task { stop: Stop, task: JoinSet<Result<()>>, handle: AbortHandle },
+    Child(Daemon),
+}
+
+impl Hosted {
+    pub(super) fn new(
+        service: Service,
+        settings: Vec<(&'static str, String)>,
+        logs: Option<PathBuf>,
+    ) -> Result<Self> {
+        let address = ports::loopback(ports::free()?);
+        Ok(Self { service, address, settings, logs, running: Mutex::new(None) })
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same, as a client takes it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A connection to it, made when it is first used.
+    pub fn channel(&self) -> Result<Channel> {
+        rpc::client::channel(&self.url())
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&self) -> Result<()> {
+        self.launch().await?;
+        self.ready().await
+    }
+
+    /// Starts it and does not wait.
+    pub async fn launch(&self) -> Result<()> {
+        let mut running = self.running.lock().await;
+        ensure!(running.is_none(), "{} runs already", self.service.name());
+        *running = Some(match &self.logs {
+            None => self.spawn().await?,
+            Some(logs) => Running::Child(self.child(logs.clone())?),
+        });
+        Ok(())
+    }
+
+    async fn spawn(&self) -> Result<Running> {
+        let listener = TcpListener::bind(self.address).await?;
+        let (stop, mut task) = (Stop::new(), JoinSet::new());
+        let (service, stopped, args) = (self.service, stop.clone(), self.args());
+        let handle = task.spawn(async move {
+            match service {
+                Service::Payments => {
+                    payments::run(payments::Config::try_parse_from(args)?, listener, stopped).await
+                }
+                Service::Barista => {
+                    barista::run(barista::Config::try_parse_from(args)?, listener, stopped).await
+                }
+                Service::Reception => {
+                    let config = reception::config::Config::try_parse_from(args)?;
+                    reception::run(config, listener, stopped).await
+                }
+            }
+        });
+        Ok(Running::Task { stop, task, handle })
+    }
+
+    fn child(&self, logs: PathBuf) -> Result<Daemon> {
+        fs::create_dir_all(&logs)?;
+        let log = logs.join(format!("{}.log", self.service.name()));
+        let settings = self.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        self.service.start(self.address, &log, settings)
+    }
+
+    /// The settings as a command line: `DATABASE_URL` is `--database-url`.
+    fn args(&self) -> Vec<String> {
+        let settings = self.settings.iter().flat_map(|(name, value)| {
+            [format!("--{}", name.to_lowercase().replace('_', "-")), value.clone()]
+        });
+        [self.service.name().to_owned()].into_iter().chain(settings).collect()
+    }
+
+    /// Waits until it is ready. An error says why it ended, if it did.
+    pub async fn ready(&self) -> Result<()> {
+        let mut running = self.running.lock().await;
+        match running.as_mut().context("it was not started")? {
+            Running::Child(daemon) => daemon.ready().await,
+            Running::Task { task, handle, .. } => {
+                let ready =
+                    self.service.probe(self.address).wait(|| !handle.is_finished(), PATIENCE).await;
+                if ready.is_err() && handle.is_finished() {
+                    joined(task).await?;
+                }
+                ready.with_context(|| format!("{} is not ready", self.service.name()))
+            }
+        }
+    }
+
+    /// Asks it to end, and waits for that. An error if it did not end well.
+    pub async fn stop(&self) -> Result<()> {
+        match self.running.lock().await.take() {
+            None => Ok(()),
+            Some(Running::Task { stop, mut task, .. }) => {
+                stop.cancel();
+                joined(&mut task).await.with_context(|| format!("{} ended badly", self.service.name()))
+            }
+            Some(Running::Child(daemon)) => match daemon.terminate().await? {
+                0 => Ok(()),
+                code => bail!(
+                    "{} ended with exit code {code}; {}",
+                    self.service.name(),
+                    crate::process::log::tail(daemon.log()),
+                ),
+            },
+        }
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub async fn kill9(&self) -> Result<()> {
+        match self.running.lock().await.take() {
+            Some(Running::Child(daemon)) => daemon.kill9().await,
+            _ => bail!("{} is no child process: open the shop with `processes`", self.service.name()),
+        }
+    }
+}
+
+async fn joined(task: &mut JoinSet<Result<()>>) -> Result<()> {
+    match task.join_next().await {
+        Some(ended) => ended.context("it panicked")?,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,40 @@
+//! Waiting for what must come, instead of sleeping and hoping.
+
+use std::{fmt::Debug, sync::OnceLock, time::Duration};
+
+use clap::Parser;
+use tokio::time::{Instant, sleep};
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+#[derive(Parser)]
+struct Patience {
+    /// How long a test waits for what must come. A slow machine needs more.
+    #[arg(long, env = "SHOP_PATIENCE", default_value = "30s", value_parser = humantime::parse_duration)]
+    patience: Duration,
+}
+
+/// How long a test waits for what must come: `SHOP_PATIENCE`, 30 s unless set.
+pub fn patience() -> Duration {
+    static PATIENCE: OnceLock<Duration> = OnceLock::new();
+    *PATIENCE.get_or_init(|| Patience::parse_from(["test"]).patience)
+}
+
+/// Looks again and again until `look` returns Ok.
+///
+/// # Panics
+/// When patience is out, with what was seen last.
+pub async fn eventually<T, Seen: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Seen>) -> T {
+    let deadline = Instant::now() + patience();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(seen) => assert!(
+                Instant::now() < deadline,
+                "waited {:?} for {what}; seen last: {seen:#?}",
+                patience(),
+            ),
+        }
+        sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,33 @@
+//! Servers: shared by the tests of a process, or for one shop alone.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use tokio::sync::OnceCell;
+
+use crate::{
+    dir::{self, ShopDir},
+    servers::Servers,
+};
+
+/// Never closed by us, as nobody knows which test is the last: their guards end them with the process.
+static SHARED: OnceCell<Arc<Servers>> = OnceCell::const_new();
+
+/// The servers of this process, started by the first test that asks.
+pub(super) async fn shared() -> Result<Arc<Servers>> {
+    SHARED.get_or_try_init(|| open("")).await.cloned()
+}
+
+/// Servers that only one shop uses.
+pub(super) async fn own(shop: &str) -> Result<Arc<Servers>> {
+    open(shop).await
+}
+
+async fn open(folder: &str) -> Result<Arc<Servers>> {
+    Ok(Arc::new(Servers::open_ephemeral(&logs(folder)?).await?))
+}
+
+/// Where a shop's processes log to.
+pub(super) fn logs(folder: &str) -> Result<PathBuf> {
+    Ok(ShopDir::find(&dir::Options::default())?.logs().join("tests").join(folder))
+}

@@ -1,0 +1,68 @@
+//! Who is told what at the start: addresses, databases, topics and groups of one shop.
+
+use anyhow::Result;
+
+use super::{
+    Hosted, Options,
+    database::{Database, Databases},
+    shared,
+};
+use crate::{servers::Servers, services::Service};
+
+/// Fewer than in production: each one costs every test a little.
+const PARTITIONS: u32 = 2;
+
+/// What the services of one shop have in common.
+pub(super) struct Wiring<'a> {
+    pub(super) options: &'a Options,
+    pub(super) servers: &'a Servers,
+    pub(super) name: &'a str,
+}
+
+impl Wiring<'_> {
+    pub(super) fn payments(&self, databases: &Databases) -> Result<Hosted> {
+        self.hosted(Service::Payments, &databases.payments, Vec::new())
+    }
+
+    pub(super) fn barista(&self, databases: &Databases) -> Result<Hosted> {
+        let settings = [self.messaging(), vec![("BREW_SCALE", "0".to_owned())]].concat();
+        self.hosted(Service::Barista, &databases.barista, settings)
+    }
+
+    pub(super) fn reception(&self, databases: &Databases, payments: &Hosted) -> Result<Hosted> {
+        let settings = [self.messaging(), vec![("PAYMENTS_URL", payments.url())]].concat();
+        self.hosted(Service::Reception, &databases.reception, settings)
+    }
+
+    fn messaging(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("KAFKA_BROKERS", self.servers.kafka_brokers().to_owned()),
+            ("TOPIC_PARTITIONS", PARTITIONS.to_string()),
+            ("ORDERS_TOPIC", topic(proto::ORDERS_TOPIC, self.name)),
+            ("TICKETS_TOPIC", topic(proto::TICKETS_TOPIC, self.name)),
+        ]
+    }
+
+    fn hosted(
+        &self,
+        service: Service,
+        database: &Database,
+        mut settings: Vec<(&'static str, String)>,
+    ) -> Result<Hosted> {
+        settings.push(("DATABASE_URL", database.url.clone()));
+        if service != Service::Payments {
+            settings.push(("CONSUMER_GROUP", format!("{}.{}", service.name(), self.name)));
+        }
+        for (_, name, value) in self.options.settings.iter().filter(|(of, ..)| *of == service) {
+            settings.retain(|(known, _)| known != name);
+            settings.push((name, value.clone()));
+        }
+        let logs = self.options.processes.then(|| shared::logs(self.name)).transpose()?;
+        Hosted::new(service, settings, logs)
+    }
+}
+
+/// A topic of one shop.
+pub(super) fn topic(topic: &str, shop: &str) -> String {
+    format!("{topic}.{shop}")
+}
