@@ -7,6 +7,7 @@ use barista::{
     store::{self, Lease, NewDrink, NewTicket, Recipe, Terms},
     ticket::Ticket,
 };
+use shop::harness::{Options, Shop};
 use sqlx::PgPool;
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 use telemetry::propagation::TraceContext;
@@ -14,8 +15,7 @@ use uuid::Uuid;
 
 #[tokio::test]
 async fn two_bookings_of_the_last_two_drinks_make_the_ticket_ready_once() {
-    let shop = crate::open().await;
-    let pool = shop.barista_pool();
+    let (shop, pool) = open().await;
     for _ in 0..50 {
         let order_id = queue(&pool, 2).await;
         let leases = take(&pool, &terms()).await;
@@ -28,12 +28,12 @@ async fn two_bookings_of_the_last_two_drinks_make_the_ticket_ready_once() {
         assert_eq!(events(&pool, order_id).await, told);
         assert_eq!(ticket(&pool, order_id).await, ("READY".to_owned(), 3, 2));
     }
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_drink_whose_lease_ran_out_is_taken_over_and_booked_once() {
-    let shop = crate::open().await;
-    let pool = shop.barista_pool();
+    let (shop, pool) = open().await;
     let order_id = queue(&pool, 1).await;
     let dies = Terms {
         margin: Duration::ZERO,
@@ -51,12 +51,12 @@ async fn a_drink_whose_lease_ran_out_is_taken_over_and_booked_once() {
     assert_eq!(ticket(&pool, order_id).await, ("READY".to_owned(), 3, 1));
     let told = ["TicketQueued", "TicketStarted", "TicketReady"];
     assert_eq!(events(&pool, order_id).await, told);
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_drink_whose_lease_ran_out_is_nobodys_until_it_is_taken_over() {
-    let shop = crate::open().await;
-    let pool = shop.barista_pool();
+    let (shop, pool) = open().await;
     queue(&pool, 1).await;
     let dies = Terms {
         margin: Duration::ZERO,
@@ -66,12 +66,12 @@ async fn a_drink_whose_lease_ran_out_is_nobodys_until_it_is_taken_over() {
     // The lease is over, but nobody else was quicker: the coffee is made, so it counts.
     assert!(book(&pool, &first).await);
     assert_eq!(take(&pool, &terms()).await, []);
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_barista_brews_one_drink_at_a_time() {
-    let shop = crate::open().await;
-    let pool = shop.barista_pool();
+    let (shop, pool) = open().await;
     for _ in 0..100 {
         queue(&pool, 5).await;
     }
@@ -84,6 +84,7 @@ async fn a_barista_brews_one_drink_at_a_time() {
         brew_all(&pool, &busy),
     );
     assert_eq!(brewed.0 + brewed.1 + brewed.2 + brewed.3, 500);
+    shop.discard().await;
 }
 
 /// Brews as one process until nothing waits. Returns how many drinks it booked.
@@ -113,19 +114,28 @@ async fn waiting(pool: &PgPool) -> i64 {
 
 #[tokio::test]
 async fn a_process_that_stops_hands_back_what_it_holds() {
-    let shop = crate::open().await;
-    let pool = shop.barista_pool();
+    let (shop, pool) = open().await;
     queue(&pool, 1).await;
     let stops = terms();
     let first = take(&pool, &stops).await.remove(0);
-    let mut conn = pool.acquire().await.expect("the database is up");
-    let handed_back = store::hand_back(&mut conn, stops.owner).await;
-    assert_eq!(handed_back.expect("the database is up"), 1);
+    assert_eq!(hand_back(&pool, &stops).await, 1);
 
     let second = take(&pool, &terms()).await.remove(0);
     assert_eq!(second.attempt, 2);
     assert!(!book(&pool, &first).await);
     assert!(book(&pool, &second).await);
+    shop.discard().await;
+}
+
+/// A barista's tables, and nobody at work. Tickets without orders would not pass the books,
+/// so this shop is discarded.
+async fn open() -> (Shop, PgPool) {
+    let shop = Shop::prepare(Options::default()).await;
+    let shop = shop.unwrap_or_else(|error| panic!("the shop does not open: {error:#}"));
+    let pool = shop.barista_pool();
+    let migrated = barista::MIGRATIONS.run(&pool).await;
+    migrated.expect("the database is new");
+    (shop, pool)
 }
 
 /// A process that takes drinks and has time.
@@ -179,6 +189,13 @@ async fn book(pool: &PgPool, lease: &Lease) -> bool {
     let booked = booked.expect("too late is no error");
     tx.commit().await.expect("the database is up");
     booked == [true]
+}
+
+/// How many drinks went back.
+async fn hand_back(pool: &PgPool, terms: &Terms) -> u64 {
+    let mut conn = pool.acquire().await.expect("the database is up");
+    let handed_back = store::hand_back(&mut conn, terms.owner).await;
+    handed_back.expect("the database is up")
 }
 
 /// State, revision and drinks made.

@@ -8,7 +8,10 @@
 mod brewing;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
-mod timing;
+// Whatever dies, every acknowledged order is made once and charged once.
+mod processes;
+// A key is decided once, whatever the provider is told to do.
+mod payments;
 
 use shop::harness::{Options, Shop};
 use std::sync::Once;

@@ -8,6 +8,7 @@ use proto::{
         payments_service_client::PaymentsServiceClient,
     },
 };
+use shop::harness::{Options, Shop};
 use tokio::task::JoinSet;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -16,9 +17,17 @@ use uuid::Uuid;
 type Payments = PaymentsServiceClient<Channel>;
 type Admin = PaymentsAdminServiceClient<Channel>;
 
+/// A provider alone: nobody else is asked here, and the books would miss the orders.
+async fn open() -> Shop {
+    let shop = Shop::prepare(Options::default()).await;
+    let shop = shop.expect("the databases can be made");
+    shop.payments.start().await.expect("payments starts");
+    shop
+}
+
 #[tokio::test]
 async fn twenty_equal_charges_at_once_are_one_payment() {
-    let shop = crate::open().await;
+    let shop = open().await;
     let payments = shop.payments_client();
     for _ in 0..10 {
         let request = latte();
@@ -35,12 +44,12 @@ async fn twenty_equal_charges_at_once_are_one_payment() {
             assert_eq!(answer.expect("the provider is well"), first);
         }
     }
-    shop.close().await;
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_key_is_not_decided_again_for_another_amount_token_or_order() {
-    let shop = crate::open().await;
+    let shop = open().await;
     let mut payments = shop.payments_client();
     let request = latte();
     let decided = charge(&mut payments, &request).await.expect("charged");
@@ -69,12 +78,12 @@ async fn a_key_is_not_decided_again_for_another_amount_token_or_order() {
         find(&mut payments, &request).await.expect("it is there"),
         decided
     );
-    shop.close().await;
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_decline_is_remembered_when_the_provider_would_charge_again() {
-    let shop = crate::open().await;
+    let shop = open().await;
     let (mut payments, mut admin) = (shop.payments_client(), shop.payments_admin_client());
     let request = latte();
     next_call(&mut admin, BehaviorKind::Decline).await;
@@ -85,12 +94,12 @@ async fn a_decline_is_remembered_when_the_provider_would_charge_again() {
         assert_eq!(payment.state(), PaymentState::Declined);
         assert_eq!(payment.decline_reason, "insufficient_funds");
     }
-    shop.close().await;
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_provider_that_fails_has_decided_nothing() {
-    let shop = crate::open().await;
+    let shop = open().await;
     let (mut payments, mut admin) = (shop.payments_client(), shop.payments_admin_client());
     let request = latte();
     next_call(&mut admin, BehaviorKind::Fail).await;
@@ -112,12 +121,12 @@ async fn a_provider_that_fails_has_decided_nothing() {
     charge(&mut payments, &request)
         .await
         .expect("the next call decides");
-    shop.close().await;
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn a_charge_whose_reply_was_lost_is_found_by_asking_again() {
-    let shop = crate::open().await;
+    let shop = open().await;
     let (mut payments, mut admin) = (shop.payments_client(), shop.payments_admin_client());
     let request = latte();
     next_call(&mut admin, BehaviorKind::LoseReply).await;
@@ -132,12 +141,12 @@ async fn a_charge_whose_reply_was_lost_is_found_by_asking_again() {
         .await
         .expect("the provider is well again");
     assert_eq!(again, decided);
-    shop.close().await;
+    shop.discard().await;
 }
 
 #[tokio::test]
 async fn payments_are_listed_page_by_page_newest_first() {
-    let shop = crate::open().await;
+    let shop = open().await;
     let mut payments = shop.payments_client();
     let mut made = Vec::new();
     for _ in 0..5 {
@@ -158,7 +167,7 @@ async fn payments_are_listed_page_by_page_newest_first() {
         request.page_token = page.next_page_token;
     }
     assert_eq!(listed[..made.len()], made);
-    shop.close().await;
+    shop.discard().await;
 }
 
 fn latte() -> wire::ChargeRequest {

@@ -26,7 +26,7 @@ pub type Consumer = StreamConsumer<Context>;
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
-    /// Bootstrap servers, host:port, separated by commas.
+    /// Bootstrap servers, host:port, separated by commas. Kafka 4.0 or newer.
     #[arg(long, env = "KAFKA_BROKERS", default_value = "localhost:9092")]
     pub kafka_brokers: String,
     /// Partitions of a topic when it is created. Bounds how many processes of one
@@ -126,7 +126,10 @@ impl Options {
         let patience = AdminOptions::new()
             .operation_timeout(Some(Duration::from_secs(5)))
             .request_timeout(Some(Duration::from_secs(5)));
-        for result in admin.create_topics([&new], &patience).await? {
+        let results = admin.create_topics([&new], &patience).await;
+        // Dropping a client waits for its thread, for up to 100 ms: not on a worker.
+        tokio::task::spawn_blocking(move || drop(admin));
+        for result in results? {
             match result {
                 Ok(_) => tracing::info!(topic, "topic created"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

@@ -12,9 +12,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Between two looks when this process wrote nothing: how late a change made by
-/// another instance may be seen.
-const POLL: Duration = Duration::from_millis(50);
+/// Between two looks while somebody watches and this process writes nothing: how late
+/// a change made by another instance may be seen.
+const POLL_WATCHED: Duration = Duration::from_millis(50);
+/// Between two looks while nobody watches: only the cursor has to keep up.
+const POLL_UNWATCHED: Duration = Duration::from_millis(500);
 /// The most rows read at a time.
 const BATCH: i64 = 1_000;
 
@@ -27,6 +29,18 @@ pub struct Change {
     pub revision: i64,
     xid: i64,
     seq: i64,
+}
+
+impl Change {
+    /// A change that no outbox holds, for those who test their own side.
+    pub fn new(order_id: Uuid, revision: i64) -> Self {
+        Self {
+            order_id,
+            revision,
+            xid: 0,
+            seq: 0,
+        }
+    }
 }
 
 /// A reader of the outbox.
@@ -77,32 +91,38 @@ impl Tail {
         Ok(changes)
     }
 
-    /// Reports every change until it is told to stop.
+    /// Reports the changes of each look, which may be none, until it is told to stop.
+    /// `report` returns whether somebody watches.
     ///
     /// # Errors
     /// None today: a database that is away is tried again.
     pub async fn run(
         mut self,
         stop: CancellationToken,
-        mut report: impl FnMut(&Change),
+        report: impl Fn(&[Change]) -> bool,
     ) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            match self.next_batch().await {
-                Ok(changes) if !changes.is_empty() => changes.iter().for_each(&mut report),
-                Ok(_) => self.idle(&stop).await,
-                Err(error) => {
-                    tracing::debug!(%error, "watchers wait");
-                    self.idle(&stop).await;
-                }
+            let changes = self.next_batch().await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "watchers wait");
+                Vec::new()
+            });
+            let watched = report(&changes);
+            if changes.is_empty() {
+                self.idle(watched, &stop).await;
             }
         }
         Ok(())
     }
 
-    async fn idle(&self, stop: &CancellationToken) {
+    async fn idle(&self, watched: bool, stop: &CancellationToken) {
+        let pause = if watched {
+            POLL_WATCHED
+        } else {
+            POLL_UNWATCHED
+        };
         tokio::select! {
             () = self.waker.tail_woken() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
         }
     }

@@ -9,7 +9,12 @@
 use crate::status;
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 use tokio::time::{self, Instant};
 use tonic::{Code, Status};
 
@@ -48,8 +53,17 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let Some(Deadline(at)) = request.extensions().get().copied() else {
         return next.run(request).await;
     };
-    let answer = time::timeout_at(at, next.run(request)).await;
-    answer.unwrap_or_else(|_| exceeded().into_http())
+    let mut call = pin!(next.run(request));
+    let mut timer = pin!(time::sleep_until(at));
+    let answer = poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        // The clock as well: under load, tonic's timer may wake us before ours is due.
+        Poll::Pending if timer.as_mut().poll(cx).is_ready() || Instant::now() >= at => {
+            Poll::Ready(None)
+        }
+        Poll::Pending => Poll::Pending,
+    });
+    answer.await.unwrap_or_else(|| exceeded().into_http())
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. Anything else counts as none, as

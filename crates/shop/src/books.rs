@@ -103,9 +103,14 @@ pub struct Summary {
 
 /// Reads and compares. `settled` says that nothing should be in flight any more.
 pub async fn check(ledgers: &Ledgers, acknowledged: &[Uuid], settled: bool) -> Result<Books> {
-    let entries = Entries::read(ledgers).await.context("cannot read the books")?;
+    let entries = Entries::read(ledgers)
+        .await
+        .context("cannot read the books")?;
     let findings = rules::findings(&entries, acknowledged, settled);
-    Ok(Books { findings, summary: rules::summary(&entries, acknowledged) })
+    Ok(Books {
+        findings,
+        summary: rules::summary(&entries, acknowledged),
+    })
 }
 
 impl Rule {
@@ -128,6 +133,12 @@ impl Rule {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.order_id, self.rule.claim(), self.detail)
+        write!(
+            f,
+            "{}: {} ({})",
+            self.order_id,
+            self.rule.claim(),
+            self.detail
+        )
     }
 }

@@ -4,7 +4,8 @@
 //! is kept here, apart from them, and nothing is ever taken back.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -33,7 +34,11 @@ pub fn order(drink: &str, size: &str, quantity: i32) -> PlaceOrderRequest {
 
 /// A line of an order.
 pub fn item(drink: &str, size: &str, quantity: i32) -> PlaceOrderItem {
-    PlaceOrderItem { drink: drink.to_owned(), size: size.to_owned(), quantity }
+    PlaceOrderItem {
+        drink: drink.to_owned(),
+        size: size.to_owned(),
+        quantity,
+    }
 }
 
 /// One large latte.
@@ -48,20 +53,36 @@ pub fn espresso() -> PlaceOrderRequest {
 
 /// What customers were told. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct History(Arc<Mutex<Vec<Uuid>>>);
+pub struct History(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    acknowledged: Vec<Uuid>,
+    errors: BTreeMap<&'static str, usize>,
+}
 
 impl History {
     /// The ids of the orders that were acknowledged.
     pub fn acknowledged(&self) -> Vec<Uuid> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.told().acknowledged.clone()
     }
 
-    /// Writes down an answer.
-    fn note(&self, order: &Order) -> Result<(), Status> {
-        let order_id = order.order_id.parse();
-        let order_id = order_id.map_err(|_| Status::internal("order_id is no UUID"))?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(order_id);
-        Ok(())
+    /// How many calls were answered with an error, by its code.
+    pub fn errors(&self) -> BTreeMap<&'static str, usize> {
+        self.told().errors.clone()
+    }
+
+    fn note(&self, answer: &Result<Order, Status>) {
+        let mut told = self.told();
+        match answer.as_ref().map(|order| order.order_id.parse()) {
+            Ok(Ok(order_id)) => told.acknowledged.push(order_id),
+            Ok(Err(_)) => *told.errors.entry("order_id is no UUID").or_default() += 1,
+            Err(status) => *told.errors.entry(status.code().description()).or_default() += 1,
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,7 +96,10 @@ pub struct Customer {
 impl Customer {
     /// A customer of the reception at this URL. Connects when ordering.
     pub fn new(url: &str, history: History) -> Result<Self> {
-        Ok(Self { channel: rpc::client::channel(url)?, history })
+        Ok(Self {
+            channel: rpc::client::channel(url)?,
+            history,
+        })
     }
 
     /// The connection.
@@ -86,11 +110,14 @@ impl Customer {
     /// Places an order, once.
     pub async fn place(&self, order: PlaceOrderRequest) -> Result<Order, Status> {
         let request = rpc::client::request(order, DEADLINE);
-        let answer = ReceptionServiceClient::new(self.channel()).place_order(request).await;
-        let answer = answer.map_err(rpc::client::normalize)?.into_inner();
-        let order = answer.order.ok_or_else(|| Status::internal("the answer holds no order"))?;
-        self.history.note(&order)?;
-        Ok(order)
+        let mut client = ReceptionServiceClient::new(self.channel());
+        let answer = client.place_order(request).await.map_err(rpc::client::normalize);
+        let answer = answer.and_then(|answer| {
+            let order = answer.into_inner().order;
+            order.ok_or_else(|| Status::internal("the answer holds no order"))
+        });
+        self.history.note(&answer);
+        answer
     }
 
     /// Places an order, and asks again with the same `request_id` for as long as nobody knows whether
@@ -114,5 +141,8 @@ impl Customer {
 
 /// What a connection that breaks, or a process that is gone, looks like from here.
 fn is_passing(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled
+    )
 }

@@ -30,7 +30,12 @@ impl Daemon {
     /// Starts the program behind the `shop` binary as its guard. Does not wait.
     pub fn start(program: Program, probe: Probe, guard: PathBuf) -> Result<Self> {
         let process = Mutex::new(program.spawn_guarded(&guard)?);
-        Ok(Self { program, probe, guard, process })
+        Ok(Self {
+            program,
+            probe,
+            guard,
+            process,
+        })
     }
 
     /// Waits until it is ready. An error quotes the end of its log.

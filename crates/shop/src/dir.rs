@@ -97,7 +97,11 @@ impl ShopDir {
         }
         let found = fs::symlink_metadata(&folder)?;
         let ours = found.is_dir() && found.uid() == Uid::effective().as_raw();
-        ensure!(ours, "{} belongs to somebody else; remove it", folder.display());
+        ensure!(
+            ours,
+            "{} belongs to somebody else; remove it",
+            folder.display()
+        );
         let note = self.root.join("postgres");
         if note != folder && fs::symlink_metadata(&note).is_err() {
             symlink(&folder, &note)?;
@@ -114,13 +118,20 @@ fn clone_root() -> Result<PathBuf> {
     };
     match start.ancestors().find(ours) {
         Some(root) => Ok(root.to_owned()),
-        None => bail!("{} is not inside a clone of the shop; use --dir", start.display()),
+        None => bail!(
+            "{} is not inside a clone of the shop; use --dir",
+            start.display()
+        ),
     }
 }
 
 /// Twelve hexadecimal digits that stand for these bytes.
 pub fn short_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The user to run as where root is refused; `None` unless this is root.
@@ -128,6 +139,10 @@ pub fn unprivileged() -> Result<Option<Account>> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }
-    let nobody = User::from_name("nobody")?.context("PostgreSQL refuses to run as root, and there is no user nobody to run it")?;
-    Ok(Some(Account { uid: nobody.uid.as_raw(), gid: nobody.gid.as_raw() }))
+    let nobody = User::from_name("nobody")?
+        .context("PostgreSQL refuses to run as root, and there is no user nobody to run it")?;
+    Ok(Some(Account {
+        uid: nobody.uid.as_raw(),
+        gid: nobody.gid.as_raw(),
+    }))
 }

@@ -1,11 +1,16 @@
 //! `shop down`: ends everything that `shop up` started; data survive, unless `--wipe`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::Signal;
 
-use crate::{closing, dir::ShopDir, lock, progress::Progress, state::{State, StateFile}};
+use crate::{
+    closing,
+    dir::ShopDir,
+    lock,
+    progress::Progress,
+    state::{State, StateFile},
+};
 
 /// How to close.
 #[derive(clap::Args, Debug)]
@@ -23,22 +28,20 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     }
     let _lock = lock::take(&dir.lock())?;
     let (state, progress) = (StateFile::open(&dir)?, Progress::on_stderr());
-    let ended = closing::close(&state, &progress, |_| true).await? + end_strays(&state.get(), &dir).await?;
-    anstream::println!("{}", if ended == 0 { "The shop was closed." } else { "The shop is closed." });
+    let strays = closing::end_strays(&state.get(), &dir).await?;
+    let ended = strays + closing::close(&state, &progress, |_| true).await?;
+    anstream::println!(
+        "{}",
+        if ended == 0 {
+            "The shop was closed."
+        } else {
+            "The shop is closed."
+        }
+    );
     if options.wipe {
         wipe(&dir, &state.get())?;
     }
     Ok(())
-}
-
-/// Ends what a launcher left that was killed between starting it and writing it down.
-pub async fn end_strays(state: &State, dir: &ShopDir) -> Result<usize> {
-    let strays = state.strays(dir);
-    for stray in &strays {
-        // Postgres takes SIGINT as a wish to end at once; so do the others.
-        stray.stop(Signal::SIGINT, Duration::from_secs(20)).await?;
-    }
-    Ok(strays.len())
 }
 
 fn wipe(dir: &ShopDir, state: &State) -> Result<()> {
@@ -57,7 +60,8 @@ fn wipe(dir: &ShopDir, state: &State) -> Result<()> {
 
 fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot delete {}", folder.display()))?;
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot delete {}", folder.display()))?;
     }
     Ok(())
 }

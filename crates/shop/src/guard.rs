@@ -84,7 +84,9 @@ fn spawn(options: &Options) -> Result<Child> {
     if let (Some(uid), Some(gid)) = (options.uid, options.gid) {
         command.uid(uid).gid(gid);
     }
-    command.spawn().with_context(|| format!("cannot start {}", program.display()))
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))
 }
 
 /// Returns at the end of stdin; SIGTERM and SIGINT count as well.
@@ -105,7 +107,7 @@ async fn end(child: &mut Child, signal: Signal) -> Result<i32> {
     if let Ok(status) = timeout(GRACE, child.wait()).await {
         return Ok(code(status?));
     }
-    child.kill().await?;
+    
     Ok(code(child.wait().await?))
 }
 

@@ -44,6 +44,8 @@ mod patience;
 mod provider;
 /// Servers: shared, or for one shop alone.
 mod shared;
+/// Each shop's own topics.
+mod topics;
 /// Who is told what at the start.
 mod wiring;
 
@@ -87,9 +89,10 @@ pub struct Shop {
     pub servers: Arc<Servers>,
     /// Unique: part of the names of its databases, topics and consumer groups.
     pub name: String,
+    /// What its customers were told.
+    pub history: History,
     databases: Databases,
     customer: Customer,
-    history: History,
     closed: bool,
 }
 
@@ -97,7 +100,11 @@ impl Shop {
     /// Opens a shop and waits until all its services are ready.
     pub async fn open(options: Options) -> Result<Self> {
         let shop = Self::prepare(options).await?;
-        tokio::try_join!(shop.payments.start(), shop.barista.start(), shop.reception.start())?;
+        tokio::try_join!(
+            shop.payments.start(),
+            shop.barista.start(),
+            shop.reception.start()
+        )?;
         Ok(shop)
     }
 
@@ -108,8 +115,17 @@ impl Shop {
             true => shared::own(&name).await?,
             false => shared::shared().await?,
         };
-        let databases = Databases::create(&servers, &name).await?;
-        let wiring = Wiring { options: &options, servers: &servers, name: &name };
+        let topics =
+            [proto::ORDERS_TOPIC, proto::TICKETS_TOPIC].map(|topic| wiring::topic(topic, &name));
+        let (databases, ()) = tokio::try_join!(
+            Databases::create(&servers, &name),
+            topics::create(&servers, topics),
+        )?;
+        let wiring = Wiring {
+            options: &options,
+            servers: &servers,
+            name: &name,
+        };
         let payments = wiring.payments(&databases)?;
         let barista = wiring.barista(&databases)?;
         let reception = wiring.reception(&databases, &payments)?;
@@ -130,7 +146,9 @@ impl Shop {
 
     /// Places an order that must be acknowledged.
     pub async fn place(&self, order: PlaceOrderRequest) -> Order {
-        self.try_place(order).await.unwrap_or_else(|status| panic!("not acknowledged: {status:?}"))
+        self.try_place(order)
+            .await
+            .unwrap_or_else(|status| panic!("not acknowledged: {status:?}"))
     }
 
     /// Places an order.
@@ -146,8 +164,14 @@ impl Shop {
     /// The order as it is now.
     pub async fn get(&self, order_id: &str) -> Result<Order, Status> {
         let by = Some(By::OrderId(order_id.to_owned()));
-        let answer = self.reception_client().get_order(GetOrderRequest { by }).await?.into_inner();
-        answer.order.ok_or_else(|| Status::internal("the answer holds no order"))
+        let answer = self
+            .reception_client()
+            .get_order(GetOrderRequest { by })
+            .await?
+            .into_inner();
+        answer
+            .order
+            .ok_or_else(|| Status::internal("the answer holds no order"))
     }
 
     /// Waits until the order is in this state.
@@ -167,7 +191,12 @@ impl Shop {
 
     /// Compares the three databases with each other and with what customers were told.
     pub async fn books(&self, settled: bool) -> Result<books::Books> {
-        books::check(&self.databases.ledgers(), &self.history.acknowledged(), settled).await
+        books::check(
+            &self.databases.ledgers(),
+            &self.history.acknowledged(),
+            settled,
+        )
+        .await
     }
 
     /// A client of `ReceptionService`.

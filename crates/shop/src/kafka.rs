@@ -13,10 +13,17 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
-use crate::{maven::Packages, part::Part, ports, postgres::random_password, process::Program, tools};
+use crate::{
+    maven::Packages, part::Part, ports, postgres::random_password, process::Program, tools,
+};
 
 /// Opens in under three seconds and stays below 300 MB.
-const JVM: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO"];
+const JVM: &[&str] = &[
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dlog4j2.level=INFO",
+];
 
 const MAIN_CLASS: &str = "kafka.Kafka";
 
@@ -37,7 +44,10 @@ impl Kafka {
     /// Writes the configuration and formats the data directory, unless that is done.
     pub async fn prepare(&self, packages: &Packages) -> Result<Program> {
         fs::create_dir_all(&self.home)?;
-        fs::write(self.properties(), self.settings(&self.data(), ports::free()?))?;
+        fs::write(
+            self.properties(),
+            self.settings(&self.data(), ports::free()?),
+        )?;
         let program = self.program(&tools::java().await?, &packages.jars);
         if !self.data().is_dir() {
             self.format(&program).await?;
@@ -76,10 +86,25 @@ impl Kafka {
         let cluster_id = &random_password()[..22];
         let mut tool = Command::new(&program.path);
         tool.args(program.args.iter().take_while(|arg| *arg != MAIN_CLASS));
-        tool.args(["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config"]);
-        let output = tool.arg(&properties).stdin(Stdio::null()).kill_on_drop(true).output().await?;
+        tool.args([
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id",
+            cluster_id,
+            "--config",
+        ]);
+        let output = tool
+            .arg(&properties)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "Kafka's StorageTool failed:\n{}", said.trim());
+        ensure!(
+            output.status.success(),
+            "Kafka's StorageTool failed:\n{}",
+            said.trim()
+        );
         // Crash here: the next start formats another.
         fs::rename(&partial, self.data()).context("cannot finish Kafka's data directory")
     }

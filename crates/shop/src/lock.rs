@@ -46,6 +46,10 @@ pub fn take(path: &Path) -> Result<Lock> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = File::options().create(true).read(true).append(true).open(path);
+    let file = File::options()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path);
     file.with_context(|| format!("cannot write {}", path.display()))
 }

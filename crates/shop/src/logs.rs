@@ -33,8 +33,13 @@ pub struct Options {
 /// Prints the end of the log, and goes on if asked to.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let path = dir.log(options.part.name());
-    let file = File::open(&path)
-        .with_context(|| format!("{} has said nothing yet: no {}", options.part, path.display()))?;
+    let file = File::open(&path).with_context(|| {
+        format!(
+            "{} has said nothing yet: no {}",
+            options.part,
+            path.display()
+        )
+    })?;
     let mut reader = BufReader::new(file);
     let shown = print_end(&mut reader, options.lines).and_then(|()| io::stdout().flush());
     if let Err(error) = shown {
@@ -55,7 +60,8 @@ fn print_end(reader: &mut BufReader<File>, count: usize) -> io::Result<()> {
             last.pop_front();
         }
     }
-    last.iter().try_for_each(|line| io::stdout().write_all(line))
+    last.iter()
+        .try_for_each(|line| io::stdout().write_all(line))
 }
 
 async fn follow(mut reader: BufReader<File>, path: &Path) -> io::Result<()> {

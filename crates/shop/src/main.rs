@@ -7,7 +7,9 @@ use shop::cli::Cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Err(error) = Cli::parse().run().await else { return ExitCode::SUCCESS };
+    let Err(error) = Cli::parse().run().await else {
+        return ExitCode::SUCCESS;
+    };
     // Not `Debug`, which adds a backtrace where RUST_BACKTRACE is set: these are words to people.
     let red = anstyle::AnsiColor::Red.on_default().bold();
     anstream::eprintln!("{red}error:{red:#} {error:#}");

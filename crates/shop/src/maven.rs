@@ -5,8 +5,7 @@
 //! pom, so that a new pom is a new folder and a known one costs nothing.
 
 use std::{
-    env,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -66,10 +65,19 @@ async fn run(maven: &Path, folder: &Path, platform: &str) -> Result<()> {
     command.args(["--batch-mode", "--quiet", "dependency:copy-dependencies"]);
     command.args(["-DincludeScope=runtime", "-DoutputDirectory=."]);
     command.arg(format!("-Dpostgres.platform={platform}"));
-    let output = command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true).output().await?;
+    let output = command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout);
-        bail!("Maven could not fetch the servers ({}):\n{}", output.status, said.trim());
+        bail!(
+            "Maven could not fetch the servers ({}):\n{}",
+            output.status,
+            said.trim()
+        );
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 /// A process of the shop, in the order in which they are opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// The databases of all services.
@@ -24,8 +26,13 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Postgres, Self::Kafka, Self::Payments, Self::Barista, Self::Reception];
+    pub const ALL: [Self; 5] = [
+        Self::Postgres,
+        Self::Kafka,
+        Self::Payments,
+        Self::Barista,
+        Self::Reception,
+    ];
 
     /// What people call it; also the stem of its log file.
     pub fn name(self) -> &'static str {

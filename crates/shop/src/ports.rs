@@ -19,7 +19,9 @@ pub fn loopback(port: u16) -> SocketAddr {
 /// A port that nobody listens on. It is not reserved: a stranger may still be faster.
 pub fn free() -> Result<u16> {
     let mut candidates = (0..TRIES).map(|_| rand::rng().random_range(FREE));
-    candidates.find(|port| is_free(*port)).context("no free port between 20000 and 32000")
+    candidates
+        .find(|port| is_free(*port))
+        .context("no free port between 20000 and 32000")
 }
 
 /// True if nobody listens on it.
@@ -42,8 +44,10 @@ pub fn ensure_free(port: u16, name: &str) -> Result<()> {
 
 fn holders(port: u16) -> String {
     let holders = listeners::get_processes_by_port(port).unwrap_or_default();
-    let mut names: Vec<String> =
-        holders.iter().map(|holder| format!("pid {} ({}, {})", holder.pid, holder.name, holder.path)).collect();
+    let mut names: Vec<String> = holders
+        .iter()
+        .map(|holder| format!("pid {} ({}, {})", holder.pid, holder.name, holder.path))
+        .collect();
     names.sort();
     match names.is_empty() {
         // Without root the sockets of other users have no visible owner.

@@ -25,7 +25,9 @@ mod binaries;
 mod database;
 
 pub use binaries::unpack;
-pub use database::{create_database, drop_database, ensure_database, random_password};
+pub use database::{
+    check_version, create_database, drop_database, ensure_database, random_password,
+};
 
 /// The role that may create databases and roles.
 const ADMIN: &str = "postgres";
@@ -43,10 +45,22 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes the data directory in `home`, unless there is one.
-    pub async fn prepare(binaries: PathBuf, home: PathBuf, port: u16, log: PathBuf) -> Result<Self> {
+    pub async fn prepare(
+        binaries: PathBuf,
+        home: PathBuf,
+        port: u16,
+        log: PathBuf,
+    ) -> Result<Self> {
         let account = dir::unprivileged()?;
         let password = password_of(&home, account)?;
-        let server = Self { home, binaries, port, log, account, password };
+        let server = Self {
+            home,
+            binaries,
+            port,
+            log,
+            account,
+            password,
+        };
         if !server.data().is_dir() {
             server.initialize().await?;
         }
@@ -57,7 +71,11 @@ impl Postgres {
     pub fn program(&self) -> Program {
         let mut args = vec!["-D".into(), self.data().into_os_string()];
         args.extend(["-p".into(), self.port.to_string().into()]);
-        args.extend(SETTINGS.iter().flat_map(|setting| ["-c".into(), (*setting).into()]));
+        args.extend(
+            SETTINGS
+                .iter()
+                .flat_map(|setting| ["-c".into(), (*setting).into()]),
+        );
         Program {
             part: Part::Postgres,
             path: self.binaries.join("bin/postgres"),
@@ -71,7 +89,11 @@ impl Postgres {
 
     /// How the role that may create databases and roles connects.
     pub fn admin_url(&self) -> String {
-        format!("postgres://{ADMIN}:{}@{}/postgres", self.password, ports::loopback(self.port))
+        format!(
+            "postgres://{ADMIN}:{}@{}/postgres",
+            self.password,
+            ports::loopback(self.port)
+        )
     }
 
     fn data(&self) -> PathBuf {
@@ -86,17 +108,28 @@ impl Postgres {
         fs::create_dir(&fresh)?;
         give_to(&fresh, self.account)?;
         let mut initdb = Command::new(self.binaries.join("bin/initdb"));
-        initdb.arg("-D").arg(&fresh).args(["-U", ADMIN, "--auth=scram-sha-256"]);
+        initdb
+            .arg("-D")
+            .arg(&fresh)
+            .args(["-U", ADMIN, "--auth=scram-sha-256"]);
         initdb.arg("--pwfile").arg(self.home.join("password"));
         // The same order of text on every machine, and no locale package needed.
         initdb.args(["--encoding=UTF8", "--no-locale", "--no-instructions"]);
         if let Some(account) = self.account {
             initdb.uid(account.uid).gid(account.gid);
         }
-        initdb.current_dir(&self.home).stdin(Stdio::null()).kill_on_drop(true);
+        initdb
+            .current_dir(&self.home)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         let output = initdb.output().await.context("cannot run initdb")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "initdb failed ({}):\n{}", output.status, said.trim());
+        ensure!(
+            output.status.success(),
+            "initdb failed ({}):\n{}",
+            output.status,
+            said.trim()
+        );
         // Crash here: the next start makes another.
         fs::rename(&fresh, self.data()).context("cannot finish the data directory")
     }
@@ -124,7 +157,9 @@ fn password_of(home: &Path, account: Option<Account>) -> Result<String> {
 }
 
 fn give_to(path: &Path, account: Option<Account>) -> Result<()> {
-    let Some(account) = account else { return Ok(()) };
+    let Some(account) = account else {
+        return Ok(());
+    };
     std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
         .with_context(|| format!("cannot give {} to another user", path.display()))
 }

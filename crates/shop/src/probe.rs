@@ -70,7 +70,9 @@ async fn ask_postgres(url: &str) -> Result<()> {
 async fn ask_kafka(brokers: &str) -> Result<()> {
     // A client of librdkafka logs every refused connection, hence first a plain one.
     for broker in brokers.split(',') {
-        TcpStream::connect(broker.trim()).await.with_context(|| format!("no Kafka at {broker}"))?;
+        TcpStream::connect(broker.trim())
+            .await
+            .with_context(|| format!("no Kafka at {broker}"))?;
     }
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers);
@@ -78,15 +80,24 @@ async fn ask_kafka(brokers: &str) -> Result<()> {
         let consumer: BaseConsumer = config.create()?;
         Ok(consumer.fetch_metadata(None, ATTEMPT)?.brokers().len())
     };
-    ensure!(tokio::task::spawn_blocking(question).await?? > 0, "the cluster has no broker yet");
+    ensure!(
+        tokio::task::spawn_blocking(question).await?? > 0,
+        "the cluster has no broker yet"
+    );
     Ok(())
 }
 
 async fn ask_grpc(address: SocketAddr, service: &str) -> Result<()> {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
     let mut client = HealthClient::new(endpoint.connect_timeout(ATTEMPT).connect().await?);
-    let question = HealthCheckRequest { service: service.to_owned() };
+    let question = HealthCheckRequest {
+        service: service.to_owned(),
+    };
     let answer = client.check(question).await?.into_inner().status();
-    ensure!(answer == ServingStatus::Serving, "{service} answers {}", answer.as_str_name());
+    ensure!(
+        answer == ServingStatus::Serving,
+        "{service} answers {}",
+        answer.as_str_name()
+    );
     Ok(())
 }

@@ -67,12 +67,18 @@ impl Program {
     pub fn spawn(&self) -> Result<Process> {
         let output = log::open(&self.log)?;
         let mut command = self.command(&self.path);
-        command.args(&self.args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        command
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
         if let Some(account) = self.account {
             // The standard library drops the supplementary groups of root too.
             command.uid(account.uid).gid(account.gid);
         }
-        let child = command.spawn().with_context(|| format!("cannot start {}", self.path.display()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.path.display()))?;
         let pid = child.id();
         self.started(pid, child, None)
     }
@@ -81,7 +87,10 @@ impl Program {
         let mut command = Command::new(executable);
         // Ctrl-C goes to the whole foreground group of a terminal; a group of its own leaves the
         // order of stopping to the launcher.
-        command.process_group(0).current_dir(&self.directory).envs(self.env.iter().cloned());
+        command
+            .process_group(0)
+            .current_dir(&self.directory)
+            .envs(self.env.iter().cloned());
         command
     }
 
@@ -89,7 +98,12 @@ impl Program {
         let Some(identity) = Identity::of(pid) else {
             bail!("{} ended at once; {}", self.part, log::tail(&self.log));
         };
-        Ok(Process { part: self.part, identity, child, _lifeline: lifeline })
+        Ok(Process {
+            part: self.part,
+            identity,
+            child,
+            _lifeline: lifeline,
+        })
     }
 }
 
@@ -121,7 +135,9 @@ impl Process {
     /// Ends it with SIGKILL and waits until it is gone.
     pub async fn kill9(&mut self) -> Result<()> {
         self.identity.signal(Signal::SIGKILL)?;
-        self.exited(Duration::from_secs(10)).await?.context("still there after SIGKILL")?;
+        self.exited(Duration::from_secs(10))
+            .await?
+            .context("still there after SIGKILL")?;
         Ok(())
     }
 
@@ -151,7 +167,9 @@ impl Process {
 
 /// The exit code as a shell reports it.
 pub fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
 /// A file that only its owner can read, replaced whole or not at all.
@@ -159,7 +177,11 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let fresh = path.with_extension("new");
     let _ = fs::remove_file(&fresh);
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     // Crash here: the old file is still whole.

@@ -21,7 +21,11 @@ pub enum Progress {
 impl Progress {
     /// Spinners if stderr is a terminal, else lines.
     pub fn on_stderr() -> Self {
-        if stderr().is_terminal() { Self::Terminal(MultiProgress::new()) } else { Self::Lines }
+        if stderr().is_terminal() {
+            Self::Terminal(MultiProgress::new())
+        } else {
+            Self::Lines
+        }
     }
 
     /// Begins a step: `step("starting Kafka")`.
@@ -37,7 +41,11 @@ impl Progress {
         if matches!(self, Self::Lines) {
             anstream::eprintln!("{doing} …");
         }
-        Step { progress: self.clone(), bar, started: Instant::now() }
+        Step {
+            progress: self.clone(),
+            bar,
+            started: Instant::now(),
+        }
     }
 
     /// Says something that stays on the screen.
@@ -64,7 +72,8 @@ impl Step {
         self.bar.finish_and_clear();
         let seconds = self.started.elapsed().as_secs_f64();
         let green = anstyle::AnsiColor::Green.on_default();
-        self.progress.say(&format!("{green}✔{green:#} {what} ({seconds:.1} s)"));
+        self.progress
+            .say(&format!("{green}✔{green:#} {what} ({seconds:.1} s)"));
     }
 }
 

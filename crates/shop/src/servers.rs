@@ -50,7 +50,14 @@ impl Servers {
             open_kafka(&packages, data.path().join("kafka"), logs, &shop),
         )?;
         let ((postgres, admin_url), (kafka, brokers)) = (postgres, kafka);
-        Ok(Self { kafka, postgres, brokers, admin_url, _data: data, _janitor: janitor })
+        Ok(Self {
+            kafka,
+            postgres,
+            brokers,
+            admin_url,
+            _data: data,
+            _janitor: janitor,
+        })
     }
 
     /// How a role that may create databases and roles connects to Postgres.
@@ -77,9 +84,14 @@ async fn open_postgres(
     shop: &Path,
 ) -> Result<(Daemon, String)> {
     fs::create_dir(&home)?;
-    let postgres = Postgres::prepare(binaries, home, ports::free()?, logs.join("postgres.log")).await?;
+    let postgres =
+        Postgres::prepare(binaries, home, ports::free()?, logs.join("postgres.log")).await?;
     let url = postgres.admin_url();
-    let daemon = Daemon::start(postgres.program(), Probe::Postgres(url.clone()), shop.to_owned())?;
+    let daemon = Daemon::start(
+        postgres.program(),
+        Probe::Postgres(url.clone()),
+        shop.to_owned(),
+    )?;
     daemon.ready().await?;
     Ok((daemon, url))
 }
@@ -91,7 +103,12 @@ async fn open_kafka(
     shop: &Path,
 ) -> Result<(Daemon, String)> {
     let log = logs.join("kafka.log");
-    let kafka = Kafka { home, port: ports::free()?, advertised_port: None, log };
+    let kafka = Kafka {
+        home,
+        port: ports::free()?,
+        advertised_port: None,
+        log,
+    };
     let program = kafka.prepare(packages).await?;
     let brokers = kafka.brokers();
     let daemon = Daemon::start(program, Probe::Kafka(brokers.clone()), shop.to_owned())?;
@@ -101,7 +118,9 @@ async fn open_kafka(
 
 /// On a disk, unlike `/tmp` on many systems: fsync is part of what is tested.
 fn temporary_folder() -> Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("coffeeshop-test-").tempdir_in("/var/tmp")?;
+    let folder = tempfile::Builder::new()
+        .prefix("coffeeshop-test-")
+        .tempdir_in("/var/tmp")?;
     // The unprivileged user that runs Postgres for root has to pass through.
     fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
     Ok(folder)
@@ -110,7 +129,11 @@ fn temporary_folder() -> Result<TempDir> {
 fn janitor(shop: &Path, folder: &Path) -> Result<Child> {
     use std::os::unix::process::CommandExt as _;
     let mut command = Command::new(shop);
-    command.arg("guard").arg("--remove").arg(folder).process_group(0);
+    command
+        .arg("guard")
+        .arg("--remove")
+        .arg(folder)
+        .process_group(0);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
     child.context("cannot start a guard for the temporary folder")
 }

@@ -82,8 +82,12 @@ impl State {
     pub fn load(dir: &ShopDir) -> Result<Self> {
         let path = dir.state();
         match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text)
-                .with_context(|| format!("{} is damaged; end the shop's processes and delete it", path.display())),
+            Ok(text) => serde_json::from_str(&text).with_context(|| {
+                format!(
+                    "{} is damaged; end the shop's processes and delete it",
+                    path.display()
+                )
+            }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
@@ -91,7 +95,9 @@ impl State {
 
     /// The process of a part, if it is alive.
     pub fn alive(&self, part: Part) -> Option<&Running> {
-        self.parts.get(&part).filter(|running| running.identity.is_alive())
+        self.parts
+            .get(&part)
+            .filter(|running| running.identity.is_alive())
     }
 
     /// True if any part is alive.
@@ -102,8 +108,10 @@ impl State {
     /// Children of launchers of this shop that nobody wrote down, or that are no longer recognized
     /// because the clock was set.
     pub fn strays(&self, dir: &ShopDir) -> Vec<Identity> {
-        let known: Vec<u32> =
-            Part::ALL.into_iter().filter_map(|part| Some(self.alive(part)?.identity.pid)).collect();
+        let known: Vec<u32> = Part::ALL
+            .into_iter()
+            .filter_map(|part| Some(self.alive(part)?.identity.pid))
+            .collect();
         let mut marked = process::with_environment(MARKER, dir.path());
         marked.retain(|stray| !known.contains(&stray.pid));
         marked
@@ -120,12 +128,18 @@ pub struct StateFile {
 impl StateFile {
     /// Reads it.
     pub fn open(dir: &ShopDir) -> Result<Self> {
-        Ok(Self { path: dir.state(), state: Mutex::new(State::load(dir)?) })
+        Ok(Self {
+            path: dir.state(),
+            state: Mutex::new(State::load(dir)?),
+        })
     }
 
     /// A copy of what is known now.
     pub fn get(&self) -> State {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Changes it, on disk too.

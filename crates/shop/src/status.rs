@@ -7,14 +7,7 @@ use anyhow::{Result, bail};
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use crate::{
-    dir::ShopDir,
-    part::Part,
-    ports,
-    probe::Probe,
-    services::Service,
-    state::State,
-};
+use crate::{dir::ShopDir, part::Part, ports, probe::Probe, services::Service, state::State};
 
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,9 +35,16 @@ pub async fn run(_options: Options, dir: ShopDir) -> Result<()> {
 /// Prints the table and returns true if every part is ready.
 pub async fn print(state: &State) -> Result<bool> {
     let rows = join_all(Part::ALL.map(|part| row(state, part))).await;
-    let head = Row { cells: ["part", "address", "pid", "state", "log"].map(str::to_owned), ready: true };
+    let head = Row {
+        cells: ["part", "address", "pid", "state", "log"].map(str::to_owned),
+        ready: true,
+    };
     let width = |column: usize| {
-        rows.iter().chain([&head]).map(|row| row.cells[column].len()).max().unwrap_or_default()
+        rows.iter()
+            .chain([&head])
+            .map(|row| row.cells[column].len())
+            .max()
+            .unwrap_or_default()
     };
     let widths = [width(0), width(1), width(2), width(3)];
     anstream::println!("{BOLD}{}{BOLD:#}", head.line(widths));
@@ -73,7 +73,8 @@ async fn row(state: &State, part: Part) -> Row {
     let running = state.alive(part);
     let given = part == Part::Postgres && state.given.database_url.is_some()
         || part == Part::Kafka && state.given.kafka_brokers.is_some();
-    let ready = (given || running.is_some()) && matches!(timeout(PATIENCE, probe.ask()).await, Ok(Ok(())));
+    let ready =
+        (given || running.is_some()) && matches!(timeout(PATIENCE, probe.ask()).await, Ok(Ok(())));
     let word = match (ready, running, given) {
         (true, ..) => "ready",
         (false, None, false) => "not running",
@@ -82,16 +83,31 @@ async fn row(state: &State, part: Part) -> Row {
     let pid = running.map(|running| running.identity.pid.to_string());
     let log = running.map(|running| shorten(&running.log));
     let [pid, log] = [pid, log].map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
-    Row { cells: [part.to_string(), address, pid, word.to_owned(), log], ready }
+    Row {
+        cells: [part.to_string(), address, pid, word.to_owned(), log],
+        ready,
+    }
 }
 
 fn probe(state: &State, part: Part) -> (Probe, String) {
-    let address = state.addresses.get(&part).copied().unwrap_or_else(|| ports::loopback(0));
-    let service = Service::ALL.into_iter().find(|service| service.part() == part);
+    let address = state
+        .addresses
+        .get(&part)
+        .copied()
+        .unwrap_or_else(|| ports::loopback(0));
+    let service = Service::ALL
+        .into_iter()
+        .find(|service| service.part() == part);
     match (service, part) {
         (Some(service), _) => (service.probe(address), address.to_string()),
-        (None, Part::Kafka) => (Probe::Kafka(state.kafka_brokers.clone()), state.kafka_brokers.clone()),
-        (None, _) => (Probe::Postgres(state.postgres_url.clone()), host(&state.postgres_url)),
+        (None, Part::Kafka) => (
+            Probe::Kafka(state.kafka_brokers.clone()),
+            state.kafka_brokers.clone(),
+        ),
+        (None, _) => (
+            Probe::Postgres(state.postgres_url.clone()),
+            host(&state.postgres_url),
+        ),
     }
 }
 
@@ -106,5 +122,8 @@ fn host(url: &str) -> String {
 /// Relative to the current folder where it lies below.
 fn shorten(path: &Path) -> String {
     let here = env::current_dir().unwrap_or_default();
-    path.strip_prefix(here).unwrap_or(path).display().to_string()
+    path.strip_prefix(here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

@@ -19,13 +19,19 @@ or use your own servers: set DATABASE_URL and KAFKA_BROKERS.";
 /// The `java` of `JAVA_HOME`, else of the path.
 pub async fn java() -> Result<PathBuf> {
     let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
-    let java = home.map_or_else(|| "java".into(), |home| PathBuf::from(home).join("bin/java"));
+    let java = home.map_or_else(
+        || "java".into(),
+        |home| PathBuf::from(home).join("bin/java"),
+    );
     let Some(output) = version_of(&java, "-version").await? else {
         bail!("{} is missing.\n{HOW_TO_INSTALL}", java.display());
     };
     match major(&output) {
         Some(version) if version < OLDEST_JAVA => {
-            bail!("{} is version {version}, too old.\n{HOW_TO_INSTALL}", java.display())
+            bail!(
+                "{} is version {version}, too old.\n{HOW_TO_INSTALL}",
+                java.display()
+            )
         }
         _ => Ok(java),
     }
@@ -43,7 +49,13 @@ pub async fn maven() -> Result<PathBuf> {
 
 /// What a program says about itself; `None` if there is no such program.
 async fn version_of(program: &PathBuf, flag: &str) -> Result<Option<String>> {
-    match Command::new(program).arg(flag).stdin(Stdio::null()).kill_on_drop(true).output().await {
+    match Command::new(program)
+        .arg(flag)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+    {
         // Java answers on stderr.
         Ok(output) => Ok(Some(String::from_utf8_lossy(&output.stderr).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -63,7 +75,10 @@ mod tests {
 
     #[test]
     fn the_version_of_a_java_is_read_from_what_it_says() {
-        assert_eq!(major("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK …"), Some(17));
+        assert_eq!(
+            major("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK …"),
+            Some(17)
+        );
         assert_eq!(major("openjdk version \"26-ea\" 2026-03-17"), Some(26));
         assert_eq!(major("java version \"1.8.0_402\""), Some(1));
         assert_eq!(major("Picked up JAVA_TOOL_OPTIONS"), None);

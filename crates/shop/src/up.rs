@@ -12,7 +12,6 @@ use lifecycle::Stop;
 use crate::{
     closing,
     dir::ShopDir,
-    down::end_strays,
     lock,
     part::Part,
     process::Identity,
@@ -39,7 +38,7 @@ pub struct Options {
     #[arg(long, short)]
     detach: bool,
     /// Factor on brew times; 0 brews at once [default: 1, or as it is if the shop is open].
-    #[arg(long, env = "BREW_SCALE", value_name = "FACTOR")]
+    #[arg(long, env = "BREW_SCALE", value_name = "FACTOR", value_parser = brew_scale)]
     brew_scale: Option<f64>,
     /// Where reception listens [default: 50051].
     #[arg(long, value_name = "PORT")]
@@ -60,7 +59,17 @@ pub struct Options {
 
 impl Options {
     fn given(&self) -> Given {
-        Given { database_url: self.database_url.clone(), kafka_brokers: self.kafka_brokers.clone() }
+        Given {
+            database_url: self.database_url.clone(),
+            kafka_brokers: self.kafka_brokers.clone(),
+        }
+    }
+}
+
+fn brew_scale(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(scale) if (0.0..=1000.0).contains(&scale) => Ok(scale),
+        _ => Err("a number from 0 to 1000".to_owned()),
     }
 }
 
@@ -86,7 +95,10 @@ fn print_hints(state: &State, watch: bool) {
     anstream::println!();
     for (command, what) in [
         ("shop order", "place an order and follow it"),
-        (grpcurl.as_deref().unwrap_or("shop status"), "see what can be called"),
+        (
+            grpcurl.as_deref().unwrap_or("shop status"),
+            "see what can be called",
+        ),
         ("shop logs NAME", "see what a part says"),
         (close, "close the shop"),
     ] {
@@ -98,7 +110,7 @@ fn print_hints(state: &State, watch: bool) {
 async fn open(options: &Options, dir: &ShopDir, progress: &Progress, stop: &Stop) -> Result<bool> {
     let _lock = lock::take(&dir.lock())?;
     let state = StateFile::open(dir)?;
-    end_strays(&state.get(), dir).await?;
+    closing::end_strays(&state.get(), dir).await?;
     let before = state.get();
     check_given(options, &before)?;
     let opening = Opening::new(options, dir, &state, progress)?;
@@ -137,7 +149,9 @@ fn deserted(before: &State) -> bool {
 /// Services that run on other servers would be mixed with servers that they do not use.
 fn check_given(options: &Options, before: &State) -> Result<()> {
     let services = [Part::Payments, Part::Barista, Part::Reception];
-    let open = services.into_iter().any(|part| before.alive(part).is_some());
+    let open = services
+        .into_iter()
+        .any(|part| before.alive(part).is_some());
     if open && options.given() != before.given {
         bail!(
             "the shop is open on other servers than DATABASE_URL and KAFKA_BROKERS say now; \

@@ -40,6 +40,7 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
 /// How drinks are brewed.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// Factor on every brew time: 1 as in the recipes, 0 for drinks that take no time
     #[arg(long, env, default_value_t = 1.0, value_name = "FACTOR", value_parser = parse_scale)]

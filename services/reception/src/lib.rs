@@ -33,7 +33,6 @@ use anyhow::Context as _;
 use config::Config;
 use lifecycle::{Stop, Tasks, postgres};
 use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
-use order::OrderId;
 use payment::Payments;
 use place_order::Counter;
 use rpc::server::Server;
@@ -109,12 +108,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     tasks.spawn("relay", relay.run(drained.clone()));
     tasks.spawn("inbox", inbox.run(drained.clone()));
     tasks.spawn("sweeper", settle::run(counter, drained.clone()));
-    tasks.spawn("tail", async move {
-        tail.run(drained, |change| {
-            watchers.changed(OrderId(change.order_id), change.revision)
-        })
-        .await
-    });
+    tasks.spawn(
+        "tail",
+        tail.run(drained, move |changes| watchers.wake(changes)),
+    );
     if !stop.is_cancelled() {
         readiness.ready().await;
         tracing::info!(%address, "listening");

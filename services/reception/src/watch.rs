@@ -5,6 +5,7 @@
 //! a slow watcher: it skips revisions, and always gets the latest.
 
 use crate::order::OrderId;
+use messaging::tail::Change;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,11 +41,15 @@ impl Watchers {
         }
     }
 
-    /// Wakes those who watch an order.
-    pub fn changed(&self, order_id: OrderId, revision: i64) {
-        if let Some(sender) = self.lock().get(&order_id) {
-            sender.send_replace(revision);
+    /// Wakes those whose order has changed. Returns whether anybody watches anything.
+    pub fn wake(&self, changes: &[Change]) -> bool {
+        let orders = self.lock();
+        for change in changes {
+            if let Some(sender) = orders.get(&OrderId(change.order_id)) {
+                sender.send_replace(change.revision);
+            }
         }
+        !orders.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OrderId, watch::Sender<i64>>> {
@@ -85,18 +90,18 @@ mod tests {
         let (watchers, ours) = (Watchers::default(), OrderId(Uuid::now_v7()));
         let mut subscription = watchers.subscribe(ours);
         let other = watchers.subscribe(ours);
-        watchers.changed(OrderId(Uuid::now_v7()), 1);
+        assert!(watchers.wake(&[Change::new(Uuid::now_v7(), 1)]));
         assert!(
             !subscription
                 .revision
                 .has_changed()
                 .expect("the sender is in the map")
         );
-        watchers.changed(ours, 2);
+        watchers.wake(&[Change::new(ours.0, 2)]);
         subscription.changed().await;
         drop(other);
         assert_eq!(watchers.lock().len(), 1);
         drop(subscription);
-        assert!(watchers.lock().is_empty());
+        assert!(!watchers.wake(&[]), "nobody watches");
     }
 }

@@ -115,7 +115,7 @@ fn takes(millis: u64) -> ListCircuitsRequest {
 fn reason(status: &Status) -> String {
     let info = status
         .get_details_error_info()
-        .expect("every error has ErrorInfo");
+        .unwrap_or_else(|| panic!("every error has ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "coffeeshop");
     info.reason
 }

@@ -33,8 +33,11 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
 /// The books of an open shop. Every order that is stored counts as acknowledged.
 pub async fn read(dir: &ShopDir, settled: bool) -> Result<Books> {
     let ledgers = ledgers(dir)?;
-    let acknowledged = sqlx::query_scalar("select order_id from orders").fetch_all(&ledgers.reception);
-    let acknowledged = acknowledged.await.context("reception's database does not answer; is the shop open? `shop status`")?;
+    let acknowledged =
+        sqlx::query_scalar("select order_id from orders").fetch_all(&ledgers.reception);
+    let acknowledged = acknowledged
+        .await
+        .context("reception's database does not answer; is the shop open? `shop status`")?;
     check(&ledgers, &acknowledged, settled).await
 }
 
@@ -42,7 +45,10 @@ pub async fn read(dir: &ShopDir, settled: bool) -> Result<Books> {
 pub fn ledgers(dir: &ShopDir) -> Result<Ledgers> {
     let state = State::load(dir)?;
     let pool = |part| -> Result<PgPool> {
-        let url = state.database_urls.get(&part).context("the shop was never open; `make up` opens it")?;
+        let url = state
+            .database_urls
+            .get(&part)
+            .context("the shop was never open; `make up` opens it")?;
         Ok(PgPoolOptions::new().max_connections(2).connect_lazy(url)?)
     };
     Ok(Ledgers {

@@ -86,7 +86,12 @@ impl Entries {
         let (tickets, payments) =
             tokio::try_join!(tickets(&ledgers.barista), payments(&ledgers.payments))?;
         let orders_after = orders(&ledgers.reception).await?;
-        Ok(Self { orders_before, tickets, payments, orders_after })
+        Ok(Self {
+            orders_before,
+            tickets,
+            payments,
+            orders_after,
+        })
     }
 }
 
@@ -102,7 +107,10 @@ async fn orders(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Order>> {
     )
     .fetch_all(pool)
     .await?;
-    Ok(orders.into_iter().map(|order| (order.order_id, order)).collect())
+    Ok(orders
+        .into_iter()
+        .map(|order| (order.order_id, order))
+        .collect())
 }
 
 /// Drinks are read after their tickets: what was booked in between is more, never less.
@@ -117,8 +125,10 @@ async fn tickets(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Ticket>> {
     )
     .fetch_all(pool)
     .await?;
-    let mut tickets: HashMap<Uuid, Ticket> =
-        tickets.into_iter().map(|ticket| (ticket.order_id, ticket)).collect();
+    let mut tickets: HashMap<Uuid, Ticket> = tickets
+        .into_iter()
+        .map(|ticket| (ticket.order_id, ticket))
+        .collect();
     for drink in made(pool).await? {
         if let Some(ticket) = tickets.get_mut(&drink.order_id) {
             ticket.made.push(drink);

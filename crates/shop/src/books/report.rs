@@ -13,11 +13,25 @@ impl fmt::Display for Books {
         for (state, count) in summary.orders.iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "  {:<26}{count:>10}", format!("orders {state}"))?;
         }
-        writeln!(f, "  {:<26}{:>10}", "drinks ordered and paid", summary.drinks_ordered)?;
+        writeln!(
+            f,
+            "  {:<26}{:>10}",
+            "drinks ordered and paid", summary.drinks_ordered
+        )?;
         writeln!(f, "  {:<26}{:>10}", "drinks booked", summary.drinks_booked)?;
         writeln!(f, "  {:<26}{:>10}", "charges", summary.charges)?;
-        writeln!(f, "  {:<26}{:>10} EUR", "paid orders", euros(summary.ordered_minor))?;
-        writeln!(f, "  {:<26}{:>10} EUR", "charged", euros(summary.charged_minor))?;
+        writeln!(
+            f,
+            "  {:<26}{:>10} EUR",
+            "paid orders",
+            euros(summary.ordered_minor)
+        )?;
+        writeln!(
+            f,
+            "  {:<26}{:>10} EUR",
+            "charged",
+            euros(summary.charged_minor)
+        )?;
         self.verdict(f)
     }
 }
@@ -29,7 +43,11 @@ impl Books {
             return write!(f, "{green}✔{green:#} the books are right");
         }
         let red = anstyle::AnsiColor::Red.on_default();
-        write!(f, "{red}✘{red:#} the books are wrong: {} findings", self.findings.len())?;
+        write!(
+            f,
+            "{red}✘{red:#} the books are wrong: {} findings",
+            self.findings.len()
+        )?;
         self.findings
             .chunk_by(|one, next| one.rule == next.rule)
             .try_for_each(|group| list(f, group[0].rule, group))

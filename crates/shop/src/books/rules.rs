@@ -11,7 +11,14 @@ use super::{
 
 /// What an order can go through, in sequence; the last four are ends, of which it reaches one.
 const ORDER_STATES: [&str; 8] = [
-    "AWAITING_PAYMENT", "PAID", "PREPARING", "READY", "COLLECTED", "DECLINED", "CANCELLED", "FAILED",
+    "AWAITING_PAYMENT",
+    "PAID",
+    "PREPARING",
+    "READY",
+    "COLLECTED",
+    "DECLINED",
+    "CANCELLED",
+    "FAILED",
 ];
 const FIRST_END_OF_ORDER: usize = 4;
 /// The same of a ticket; the last three are ends.
@@ -33,7 +40,13 @@ pub(super) fn findings(entries: &Entries, acknowledged: &[Uuid], settled: bool) 
         ticket_stands(ticket, order, settled, &mut findings);
     }
     for (order_id, charges) in &charges {
-        charges_stand(*order_id, charges, entries.orders_after.get(order_id), settled, &mut findings);
+        charges_stand(
+            *order_id,
+            charges,
+            entries.orders_after.get(order_id),
+            settled,
+            &mut findings,
+        );
     }
     findings.0.sort();
     findings.0
@@ -43,7 +56,11 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, rule: Rule, order_id: Uuid, detail: impl Into<String>) {
-        self.0.push(Finding { rule, order_id, detail: detail.into() });
+        self.0.push(Finding {
+            rule,
+            order_id,
+            detail: detail.into(),
+        });
     }
 }
 
@@ -58,7 +75,10 @@ fn lost(entries: &Entries, acknowledged: &[Uuid], findings: &mut Findings) {
 /// Payments that took money, and did not give all of it back.
 fn charges(payments: &[Payment]) -> HashMap<Uuid, Vec<&Payment>> {
     let mut charges: HashMap<Uuid, Vec<&Payment>> = HashMap::new();
-    for payment in payments.iter().filter(|p| p.state == "CHARGED" && p.refunded_minor < p.amount_minor) {
+    for payment in payments
+        .iter()
+        .filter(|p| p.state == "CHARGED" && p.refunded_minor < p.amount_minor)
+    {
         charges.entry(payment.order_id).or_default().push(payment);
     }
     charges
@@ -82,7 +102,11 @@ fn order_stands(
         }
         let ticket = ticket.map_or("absent", |ticket| &ticket.state);
         if ticket != "READY" {
-            findings.add(Rule::TicketDisagrees, id, format!("order {state}, ticket {ticket}"));
+            findings.add(
+                Rule::TicketDisagrees,
+                id,
+                format!("order {state}, ticket {ticket}"),
+            );
         }
     }
     if is_paid(state) && !charged_its_total(order, charges) {
@@ -90,7 +114,13 @@ fn order_stands(
         let detail = format!("total {}, charges {amounts:?}", order.total_minor);
         findings.add(Rule::NotChargedOnce, id, detail);
     }
-    let broken = broken(&order.history, order.revision, state, &ORDER_STATES, FIRST_END_OF_ORDER);
+    let broken = broken(
+        &order.history,
+        order.revision,
+        state,
+        &ORDER_STATES,
+        FIRST_END_OF_ORDER,
+    );
     if let Some(broken) = broken {
         findings.add(Rule::OrderHistoryBroken, id, broken);
     }
@@ -106,10 +136,19 @@ fn ticket_stands(ticket: &Ticket, order: Option<&Order>, settled: bool, findings
         findings.add(Rule::MadeUnpaid, id, detail);
     }
     if settled && ticket.state == "READY" && is_paid(state) && !is_served(state) {
-        findings.add(Rule::TicketDisagrees, id, format!("order {state}, ticket READY"));
+        findings.add(
+            Rule::TicketDisagrees,
+            id,
+            format!("order {state}, ticket READY"),
+        );
     }
-    let broken =
-        broken(&ticket.history, ticket.revision, &ticket.state, &TICKET_STATES, FIRST_END_OF_TICKET);
+    let broken = broken(
+        &ticket.history,
+        ticket.revision,
+        &ticket.state,
+        &TICKET_STATES,
+        FIRST_END_OF_TICKET,
+    );
     if let Some(broken) = broken {
         findings.add(Rule::TicketHistoryBroken, id, broken);
     }
@@ -130,8 +169,15 @@ fn charges_stand(
         findings.add(Rule::ChargedForNothing, order_id, format!("order {state}"));
     }
     if charges.len() > 1 {
-        let keys: Vec<&str> = charges.iter().map(|charge| charge.idempotency_key.as_str()).collect();
-        findings.add(Rule::ChargedTwice, order_id, format!("keys {}", keys.join(", ")));
+        let keys: Vec<&str> = charges
+            .iter()
+            .map(|charge| charge.idempotency_key.as_str())
+            .collect();
+        findings.add(
+            Rule::ChargedTwice,
+            order_id,
+            format!("keys {}", keys.join(", ")),
+        );
     }
 }
 
@@ -155,16 +201,22 @@ fn made_differently(order: &Order, ticket: Option<&Ticket>) -> Option<String> {
     let mut units: BTreeMap<(i32, i32, &str, &str), i32> = BTreeMap::new();
     for (line, item) in (0..).zip(&order.items.0) {
         for unit in 0..item.quantity {
-            *units.entry((line, unit, &item.drink, &item.size)).or_default() -= 1;
+            *units
+                .entry((line, unit, &item.drink, &item.size))
+                .or_default() -= 1;
         }
     }
     for made in ticket.iter().flat_map(|ticket| &ticket.made) {
-        *units.entry((made.line, made.unit, &made.drink, &made.size)).or_default() += 1;
+        *units
+            .entry((made.line, made.unit, &made.drink, &made.size))
+            .or_default() += 1;
     }
     let differences: Vec<String> = units
         .iter()
         .filter(|(_, count)| **count != 0)
-        .map(|((line, unit, drink, size), count)| format!("line {line} unit {unit} {drink}/{size} {count:+}"))
+        .map(|((line, unit, drink, size), count)| {
+            format!("line {line} unit {unit} {drink}/{size} {count:+}")
+        })
         .collect();
     (!differences.is_empty()).then(|| differences.join(", "))
 }
@@ -177,9 +229,17 @@ fn broken(
     states: &[&str],
     first_end: usize,
 ) -> Option<String> {
-    let rank = |state: &String| states.iter().position(|known| known == state).map(|at| at.min(first_end));
+    let rank = |state: &String| {
+        states
+            .iter()
+            .position(|known| known == state)
+            .map(|at| at.min(first_end))
+    };
     if !history.revisions.iter().copied().eq(1..=revision) {
-        return Some(format!("revisions {:?} of 1 to {revision}", history.revisions));
+        return Some(format!(
+            "revisions {:?} of 1 to {revision}",
+            history.revisions
+        ));
     }
     let forward = |pair: &[String]| pair[0] == pair[1] || rank(&pair[0]) < rank(&pair[1]);
     if !history.states.windows(2).all(forward) {
@@ -193,17 +253,31 @@ fn broken(
 pub(super) fn summary(entries: &Entries, acknowledged: &[Uuid]) -> Summary {
     let orders = &entries.orders_after;
     let paid = || orders.values().filter(|order| is_paid(&order.state));
-    let units = |order: &Order| order.items.iter().map(|item| i64::from(item.quantity)).sum::<i64>();
+    let units = |order: &Order| {
+        order
+            .items
+            .iter()
+            .map(|item| i64::from(item.quantity))
+            .sum::<i64>()
+    };
     let charges = charges(&entries.payments);
     let charges = || charges.values().flatten();
     let count = |state: &str| orders.values().filter(|order| order.state == state).count();
     Summary {
         acknowledged: acknowledged.len(),
-        orders: ORDER_STATES.map(|state| (state.to_owned(), count(state))).into(),
+        orders: ORDER_STATES
+            .map(|state| (state.to_owned(), count(state)))
+            .into(),
         drinks_ordered: paid().map(units).sum(),
-        drinks_booked: entries.tickets.values().map(|ticket| ticket.made.len()).sum(),
+        drinks_booked: entries
+            .tickets
+            .values()
+            .map(|ticket| ticket.made.len())
+            .sum(),
         charges: charges().count(),
         ordered_minor: paid().map(|order| order.total_minor).sum(),
-        charged_minor: charges().map(|charge| charge.amount_minor - charge.refunded_minor).sum(),
+        charged_minor: charges()
+            .map(|charge| charge.amount_minor - charge.refunded_minor)
+            .sum(),
     }
 }

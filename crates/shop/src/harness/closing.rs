@@ -1,21 +1,15 @@
 //! Waiting until nothing is in flight, and the end of a shop: the books are checked.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Context as _, Result};
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
-};
 use sqlx::PgPool;
 
-use super::{Shop, eventually, shared};
+use super::{Shop, eventually, shared, topics};
 
 const IN_FLIGHT: &str = "select count(*) from orders \
     where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING')";
-const IN_THE_MAKING: &str =
-    "select count(*) from tickets where state in ('QUEUED', 'STARTED')";
+const IN_THE_MAKING: &str = "select count(*) from tickets where state in ('QUEUED', 'STARTED')";
 const UNSENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
     where (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)";
 
@@ -31,9 +25,11 @@ struct InFlight {
 impl Shop {
     /// Waits until every order is over or READY, and every event is published.
     pub async fn until_idle(&self) {
-        eventually("the shop to be idle", async || match self.in_flight().await {
-            Ok(in_flight) if in_flight == InFlight::default() => Ok(()),
-            other => Err(other),
+        eventually("the shop to be idle", async || {
+            match self.in_flight().await {
+                Ok(in_flight) if in_flight == InFlight::default() => Ok(()),
+                other => Err(other),
+            }
         })
         .await;
     }
@@ -46,7 +42,12 @@ impl Shop {
             count(reception, UNSENT),
             count(barista, UNSENT),
         )?;
-        Ok(InFlight { orders, tickets, events_of_reception, events_of_barista })
+        Ok(InFlight {
+            orders,
+            tickets,
+            events_of_reception,
+            events_of_barista,
+        })
     }
 
     /// Waits until the shop is idle, checks the books, ends the services, and leaves nothing behind.
@@ -58,33 +59,31 @@ impl Shop {
         self.until_idle().await;
         let books = self.books(true).await.expect("the databases are up");
         assert!(books.findings.is_empty(), "the books are wrong:\n{books}");
-        self.remove().await.unwrap_or_else(|error| panic!("the shop does not close: {error:#}"));
+        self.remove()
+            .await
+            .unwrap_or_else(|error| panic!("the shop does not close: {error:#}"));
     }
 
     /// Ends a shop whose books are wrong on purpose, or that was never whole.
     pub async fn discard(mut self) {
         self.closed = true;
-        self.remove().await.unwrap_or_else(|error| panic!("the shop does not close: {error:#}"));
+        self.remove()
+            .await
+            .unwrap_or_else(|error| panic!("the shop does not close: {error:#}"));
     }
 
     async fn remove(&self) -> Result<()> {
-        tokio::try_join!(self.reception.stop(), self.barista.stop(), self.payments.stop())?;
-        tokio::try_join!(self.databases.drop(&self.servers), self.delete_topics())?;
+        tokio::try_join!(
+            self.reception.stop(),
+            self.barista.stop(),
+            self.payments.stop()
+        )?;
+        let topics = topics::delete(&self.servers, [self.orders_topic(), self.tickets_topic()]);
+        tokio::try_join!(self.databases.drop(&self.servers), topics)?;
         let logs = shared::logs(&self.name)?;
         if logs.is_dir() {
             fs::remove_dir_all(&logs).context("cannot delete the logs")?;
         }
-        Ok(())
-    }
-
-    async fn delete_topics(&self) -> Result<()> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.servers.kafka_brokers());
-        let admin: AdminClient<DefaultClientContext> = config.create()?;
-        let (orders, tickets) = (self.orders_topic(), self.tickets_topic());
-        let patience = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
-        // A shop in which nobody ordered may not have them.
-        admin.delete_topics(&[&orders, &tickets], &patience).await?;
         Ok(())
     }
 }

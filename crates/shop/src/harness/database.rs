@@ -36,7 +36,11 @@ impl Databases {
             Database::create(servers, Service::Barista, shop),
             Database::create(servers, Service::Payments, shop),
         )?;
-        Ok(Self { reception, barista, payments })
+        Ok(Self {
+            reception,
+            barista,
+            payments,
+        })
     }
 
     pub(super) fn ledgers(&self) -> Ledgers {
@@ -58,12 +62,14 @@ impl Database {
     async fn create(servers: &Servers, service: Service, shop: &str) -> Result<Self> {
         let name = format!("{}_{shop}", service.name());
         let url = create_database(servers.postgres_admin_url(), &name, &name).await?;
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy(&url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy(&url)?;
         Ok(Self { name, url, pool })
     }
 
     async fn drop(&self, servers: &Servers) -> Result<()> {
-        self.pool.close().await;
+        // Not `pool.close()`: it waits for the connections that a test still holds.
         drop_database(servers.postgres_admin_url(), &self.name, &self.name).await
     }
 }

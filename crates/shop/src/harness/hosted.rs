@@ -31,7 +31,11 @@ pub struct Hosted {
 }
 
 enum Running {
-    Task { stop: Stop, task: JoinSet<Result<()>>, handle: AbortHandle },
+    Task {
+        stop: Stop,
+        task: JoinSet<Result<()>>,
+        handle: AbortHandle,
+    },
     Child(Daemon),
 }
 
@@ -42,7 +46,13 @@ impl Hosted {
         logs: Option<PathBuf>,
     ) -> Result<Self> {
         let address = ports::loopback(ports::free()?);
-        Ok(Self { service, address, settings, logs, running: Mutex::new(None) })
+        Ok(Self {
+            service,
+            address,
+            settings,
+            logs,
+            running: Mutex::new(None),
+        })
     }
 
     /// Where it serves.
@@ -101,16 +111,25 @@ impl Hosted {
     fn child(&self, logs: PathBuf) -> Result<Daemon> {
         fs::create_dir_all(&logs)?;
         let log = logs.join(format!("{}.log", self.service.name()));
-        let settings = self.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let settings = self
+            .settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
         self.service.start(self.address, &log, settings)
     }
 
     /// The settings as a command line: `DATABASE_URL` is `--database-url`.
     fn args(&self) -> Vec<String> {
         let settings = self.settings.iter().flat_map(|(name, value)| {
-            [format!("--{}", name.to_lowercase().replace('_', "-")), value.clone()]
+            [
+                format!("--{}", name.to_lowercase().replace('_', "-")),
+                value.clone(),
+            ]
         });
-        [self.service.name().to_owned()].into_iter().chain(settings).collect()
+        [self.service.name().to_owned()]
+            .into_iter()
+            .chain(settings)
+            .collect()
     }
 
     /// Waits until it is ready. An error says why it ended, if it did.
@@ -119,8 +138,11 @@ impl Hosted {
         match running.as_mut().context("it was not started")? {
             Running::Child(daemon) => daemon.ready().await,
             Running::Task { task, handle, .. } => {
-                let ready =
-                    self.service.probe(self.address).wait(|| !handle.is_finished(), PATIENCE).await;
+                let ready = self
+                    .service
+                    .probe(self.address)
+                    .wait(|| !handle.is_finished(), PATIENCE)
+                    .await;
                 if ready.is_err() && handle.is_finished() {
                     joined(task).await?;
                 }
@@ -135,7 +157,9 @@ impl Hosted {
             None => Ok(()),
             Some(Running::Task { stop, mut task, .. }) => {
                 stop.cancel();
-                joined(&mut task).await.with_context(|| format!("{} ended badly", self.service.name()))
+                joined(&mut task)
+                    .await
+                    .with_context(|| format!("{} ended badly", self.service.name()))
             }
             Some(Running::Child(daemon)) => match daemon.terminate().await? {
                 0 => Ok(()),
@@ -152,7 +176,10 @@ impl Hosted {
     pub async fn kill9(&self) -> Result<()> {
         match self.running.lock().await.take() {
             Some(Running::Child(daemon)) => daemon.kill9().await,
-            _ => bail!("{} is no child process: open the shop with `processes`", self.service.name()),
+            _ => bail!(
+                "{} is no child process: open the shop with `processes`",
+                self.service.name()
+            ),
         }
     }
 }

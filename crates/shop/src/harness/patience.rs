@@ -24,7 +24,10 @@ pub fn patience() -> Duration {
 ///
 /// # Panics
 /// When patience is out, with what was seen last.
-pub async fn eventually<T, Seen: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Seen>) -> T {
+pub async fn eventually<T, Seen: Debug>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, Seen>,
+) -> T {
     let deadline = Instant::now() + patience();
     loop {
         match look().await {

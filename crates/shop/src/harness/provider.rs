@@ -42,14 +42,25 @@ impl Provider {
 
     /// The next charges take this long.
     pub async fn delay_next(&self, calls: i64, latency: Duration) {
-        let latency = prost_types::Duration::try_from(latency).expect("no test waits for centuries");
+        let latency =
+            prost_types::Duration::try_from(latency).expect("no test waits for centuries");
         let kind = BehaviorKind::Latency.into();
-        let rule = BehaviorRule { kind, latency: Some(latency), remaining_calls: calls, ..Default::default() };
+        let rule = BehaviorRule {
+            kind,
+            latency: Some(latency),
+            remaining_calls: calls,
+            ..Default::default()
+        };
         self.set(vec![rule]).await;
     }
 
     async fn next(&self, kind: BehaviorKind, calls: i64) {
-        self.set(vec![BehaviorRule { kind: kind.into(), remaining_calls: calls, ..Default::default() }]).await;
+        self.set(vec![BehaviorRule {
+            kind: kind.into(),
+            remaining_calls: calls,
+            ..Default::default()
+        }])
+        .await;
     }
 
     async fn set(&self, rules: Vec<BehaviorRule>) {

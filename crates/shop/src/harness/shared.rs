@@ -29,5 +29,8 @@ async fn open(folder: &str) -> Result<Arc<Servers>> {
 
 /// Where a shop's processes log to.
 pub(super) fn logs(folder: &str) -> Result<PathBuf> {
-    Ok(ShopDir::find(&dir::Options::default())?.logs().join("tests").join(folder))
+    Ok(ShopDir::find(&dir::Options::default())?
+        .logs()
+        .join("tests")
+        .join(folder))
 }

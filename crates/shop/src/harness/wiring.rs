@@ -10,7 +10,7 @@ use super::{
 use crate::{servers::Servers, services::Service};
 
 /// Fewer than in production: each one costs every test a little.
-const PARTITIONS: u32 = 2;
+pub(super) const PARTITIONS: i32 = 2;
 
 /// What the services of one shop have in common.
 pub(super) struct Wiring<'a> {
@@ -51,13 +51,25 @@ impl Wiring<'_> {
     ) -> Result<Hosted> {
         settings.push(("DATABASE_URL", database.url.clone()));
         if service != Service::Payments {
-            settings.push(("CONSUMER_GROUP", format!("{}.{}", service.name(), self.name)));
+            settings.push((
+                "CONSUMER_GROUP",
+                format!("{}.{}", service.name(), self.name),
+            ));
         }
-        for (_, name, value) in self.options.settings.iter().filter(|(of, ..)| *of == service) {
+        for (_, name, value) in self
+            .options
+            .settings
+            .iter()
+            .filter(|(of, ..)| *of == service)
+        {
             settings.retain(|(known, _)| known != name);
             settings.push((name, value.clone()));
         }
-        let logs = self.options.processes.then(|| shared::logs(self.name)).transpose()?;
+        let logs = self
+            .options
+            .processes
+            .then(|| shared::logs(self.name))
+            .transpose()?;
         Hosted::new(service, settings, logs)
     }
 }

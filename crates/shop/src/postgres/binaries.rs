@@ -34,7 +34,10 @@ fn unpack_into(folder: &Path, jars: &Path) -> Result<()> {
         fs::remove_dir_all(&partial)?;
     }
     let mut jar = zip::ZipArchive::new(File::open(find_jar(jars)?)?)?;
-    let inner = jar.file_names().find(|name| name.ends_with(".txz")).map(str::to_owned);
+    let inner = jar
+        .file_names()
+        .find(|name| name.ends_with(".txz"))
+        .map(str::to_owned);
     let inner = inner.context("the PostgreSQL package holds no .txz")?;
     extract(jar.by_name(&inner)?, &partial)?;
     // Crash here: the next start unpacks again.
@@ -49,9 +52,16 @@ fn extract(packed: impl Read, folder: &Path) -> Result<()> {
 fn find_jar(jars: &Path) -> Result<PathBuf> {
     for entry in fs::read_dir(jars)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("embedded-postgres-binaries") {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("embedded-postgres-binaries")
+        {
             return Ok(entry.path());
         }
     }
-    anyhow::bail!("no PostgreSQL package in {}; delete that folder", jars.display())
+    anyhow::bail!(
+        "no PostgreSQL package in {}; delete that folder",
+        jars.display()
+    )
 }

@@ -22,11 +22,27 @@ pub async fn ensure_database(
         ensure_plain(word)?;
     }
     let mut admin = connect(admin_url).await?;
-    if !exists(&mut admin, "select exists (select from pg_roles where rolname = $1)", role).await? {
+    if !exists(
+        &mut admin,
+        "select exists (select from pg_roles where rolname = $1)",
+        role,
+    )
+    .await?
+    {
         execute(&mut admin, format!("create role {role} login")).await?;
     }
-    execute(&mut admin, format!("alter role {role} password '{password}'")).await?;
-    if !exists(&mut admin, "select exists (select from pg_database where datname = $1)", name).await? {
+    execute(
+        &mut admin,
+        format!("alter role {role} password '{password}'"),
+    )
+    .await?;
+    if !exists(
+        &mut admin,
+        "select exists (select from pg_database where datname = $1)",
+        name,
+    )
+    .await?
+    {
         // Without this grant an admin who is not a superuser cannot give the database away.
         execute(&mut admin, format!("grant {role} to current_user")).await?;
         execute(&mut admin, format!("create database {name} owner {role}")).await?;
@@ -38,10 +54,29 @@ pub async fn ensure_database(
 /// The admin's URL with its host and its parameters, but for another role and database.
 fn as_role(admin_url: &str, name: &str, role: &str, password: &str) -> Result<String> {
     let mut url = Url::parse(admin_url).context("not the URL of a Postgres")?;
-    let changed = url.set_username(role).and_then(|()| url.set_password(Some(password)));
+    let changed = url
+        .set_username(role)
+        .and_then(|()| url.set_password(Some(password)));
     ensure!(changed.is_ok(), "the URL of a Postgres needs a host");
     url.set_path(name);
     Ok(url.into())
+}
+
+/// Refuses a server that is too old for the services: they set `transaction_timeout`.
+pub async fn check_version(admin_url: &str) -> Result<()> {
+    let mut admin = connect(admin_url).await?;
+    let version: String = sqlx::query_scalar("show server_version")
+        .fetch_one(&mut admin)
+        .await?;
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    ensure!(
+        major.is_some_and(|major: u32| major >= 17),
+        "it is version {version}, not 17 or later"
+    );
+    Ok(admin.close().await?)
 }
 
 /// Removes a database, whoever is connected to it, and its role.
@@ -49,7 +84,11 @@ pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()
     ensure_plain(name)?;
     ensure_plain(role)?;
     let mut admin = connect(admin_url).await?;
-    execute(&mut admin, format!("drop database if exists {name} with (force)")).await?;
+    execute(
+        &mut admin,
+        format!("drop database if exists {name} with (force)"),
+    )
+    .await?;
     execute(&mut admin, format!("drop role if exists {role}")).await?;
     Ok(admin.close().await?)
 }
@@ -60,23 +99,34 @@ pub fn random_password() -> String {
 }
 
 async fn connect(admin_url: &str) -> Result<PgConnection> {
-    PgConnection::connect(admin_url).await.context("cannot connect to Postgres")
+    PgConnection::connect(admin_url)
+        .await
+        .context("cannot connect to Postgres")
 }
 
 async fn exists(admin: &mut PgConnection, question: &'static str, name: &str) -> Result<bool> {
-    Ok(sqlx::query_scalar(question).bind(name).fetch_one(admin).await?)
+    Ok(sqlx::query_scalar(question)
+        .bind(name)
+        .fetch_one(admin)
+        .await?)
 }
 
 /// Statements about roles and databases take no parameters, hence [`ensure_plain`].
 async fn execute(admin: &mut PgConnection, statement: String) -> Result<()> {
     let verb = statement.split(' ').take(3).collect::<Vec<_>>().join(" ");
     let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
-    statement.execute(admin).await.with_context(|| format!("cannot {verb}"))?;
+    statement
+        .execute(admin)
+        .await
+        .with_context(|| format!("cannot {verb}"))?;
     Ok(())
 }
 
 fn ensure_plain(word: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    ensure!(!word.is_empty() && word.chars().all(plain), "not a plain SQL name: {word}");
+    ensure!(
+        !word.is_empty() && word.chars().all(plain),
+        "not a plain SQL name: {word}"
+    );
     Ok(())
 }

@@ -16,21 +16,38 @@ impl Program {
     /// dies, even by SIGKILL, the kernel closes the other end and the guard ends the program.
     pub fn spawn_guarded(&self, shop: &Path) -> Result<Process> {
         let mut command = self.command(shop);
-        command.args(self.guard_args()).arg("--").arg(&self.path).args(&self.args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log::open(&self.log)?);
-        let mut guard = command.spawn().with_context(|| format!("cannot start {}", shop.display()))?;
+        command
+            .args(self.guard_args())
+            .arg("--")
+            .arg(&self.path)
+            .args(&self.args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log::open(&self.log)?);
+        let mut guard = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", shop.display()))?;
         let lifeline = guard.stdin.take();
         let mut line = String::new();
-        BufReader::new(guard.stdout.take().context("the guard has no stdout")?).read_line(&mut line)?;
+        BufReader::new(guard.stdout.take().context("the guard has no stdout")?)
+            .read_line(&mut line)?;
         let Ok(pid) = line.trim().parse() else {
-            bail!("{} could not be started; {}", self.part, log::tail(&self.log));
+            bail!(
+                "{} could not be started; {}",
+                self.part,
+                log::tail(&self.log)
+            );
         };
         self.started(pid, guard, lifeline)
     }
 
     fn guard_args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["guard".into()];
-        args.extend(["--stop-signal".into(), self.part.stop_signal().as_str().into()]);
+        args.extend([
+            "--stop-signal".into(),
+            self.part.stop_signal().as_str().into(),
+        ]);
         if let Some(account) = self.account {
             args.extend(["--uid".into(), account.uid.to_string().into()]);
             args.extend(["--gid".into(), account.gid.to_string().into()]);

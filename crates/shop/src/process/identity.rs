@@ -83,7 +83,10 @@ fn look(pid: u32) -> Option<(u64, bool)> {
     let kind = ProcessRefreshKind::nothing().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
     let process = system.process(pid)?;
-    let zombie = matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
+    let zombie = matches!(
+        process.status(),
+        ProcessStatus::Zombie | ProcessStatus::Dead
+    );
     Some((process.start_time(), zombie))
 }
 
@@ -91,15 +94,74 @@ fn look(pid: u32) -> Option<(u64, bool)> {
 pub fn with_environment(name: &str, value: &Path) -> Vec<Identity> {
     let marker = format!("{name}={}", value.display());
     let mut system = System::new();
-    let kind = ProcessRefreshKind::nothing().without_tasks().with_environ(UpdateKind::Always);
+    let kind = ProcessRefreshKind::nothing()
+        .without_tasks()
+        .with_environ(UpdateKind::Always);
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
     let marked = |process: &&sysinfo::Process| process.environ().iter().any(|e| *e == *marker);
-    let heads = system.processes().values().filter(marked).filter(|process| {
-        let parent = process.parent().and_then(|pid| system.process(pid));
-        !parent.is_some_and(|parent| marked(&parent))
-    });
+    let heads = system
+        .processes()
+        .values()
+        .filter(marked)
+        .filter(|process| {
+            let parent = process.parent().and_then(|pid| system.process(pid));
+            !parent.is_some_and(|parent| marked(&parent))
+        });
     heads
-        .map(|process| Identity { pid: process.pid().as_u32(), start_time: process.start_time() })
+        .map(|process| Identity {
+            pid: process.pid().as_u32(),
+            start_time: process.start_time(),
+        })
         .filter(Identity::is_alive)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use nix::sys::signal::Signal;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stranger_with_the_same_pid_is_left_alone() {
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep is everywhere");
+        let child_now = Identity::of(child.id()).expect("it runs");
+        let predecessor = Identity {
+            start_time: child_now.start_time - 60,
+            ..child_now
+        };
+
+        assert!(!predecessor.is_alive());
+        predecessor
+            .stop(Signal::SIGKILL, Duration::from_secs(1))
+            .await
+            .expect("nothing to do");
+        assert!(child_now.is_alive());
+
+        child_now.signal(Signal::SIGKILL).expect("it is ours");
+        child.wait().expect("it is ours");
+    }
+
+    #[tokio::test]
+    async fn a_zombie_is_dead() {
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep is everywhere");
+        let identity = Identity::of(child.id()).expect("it runs");
+
+        // Nobody reaps it until `wait` below.
+        let killed = identity
+            .stop(Signal::SIGKILL, Duration::from_secs(10))
+            .await;
+
+        assert!(!killed.expect("it is ours"));
+        assert!(Identity::of(child.id()).is_some_and(|zombie| !zombie.is_alive()));
+        child.wait().expect("it is ours");
+    }
 }

@@ -29,7 +29,9 @@ pub fn tail(path: &Path) -> String {
     let text = end_of(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().skip(lines.len().saturating_sub(TAIL_LINES));
-    let quoted: String = last.map(|line| format!("\n  | {line:.TAIL_WIDTH$}")).collect();
+    let quoted: String = last
+        .map(|line| format!("\n  | {line:.TAIL_WIDTH$}"))
+        .collect();
     format!("the end of {}:{quoted}", path.display())
 }
 

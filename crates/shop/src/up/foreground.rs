@@ -34,7 +34,8 @@ pub async fn watch(dir: &ShopDir, progress: &Progress, stop: &Stop) -> Result<()
             return Ok(());
         }
         // Whoever holds the lock is ending or mending the shop, and says so there.
-        if known.values().any(|running| !running.identity.is_alive()) && lock::take(&dir.lock()).is_err()
+        if known.values().any(|running| !running.identity.is_alive())
+            && lock::take(&dir.lock()).is_err()
         {
             continue;
         }
@@ -49,7 +50,9 @@ pub async fn watch(dir: &ShopDir, progress: &Progress, stop: &Stop) -> Result<()
 fn compare(known: &Parts, now: &State, progress: &Progress) -> Parts {
     let mut alive = Parts::new();
     for part in Part::ALL {
-        let before = known.get(&part).filter(|running| running.identity.is_alive());
+        let before = known
+            .get(&part)
+            .filter(|running| running.identity.is_alive());
         match (before.or(now.alive(part)), known.get(&part)) {
             (Some(running), was) => {
                 if was.is_none_or(|was| was.identity != running.identity) {

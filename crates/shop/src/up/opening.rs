@@ -48,7 +48,13 @@ impl<'a> Opening<'a> {
                 None => state.brew_scale,
             };
         })?;
-        Ok(Self { options, dir, state, progress, started: Mutex::default() })
+        Ok(Self {
+            options,
+            dir,
+            state,
+            progress,
+            started: Mutex::default(),
+        })
     }
 
     /// Opens part after part. May be dropped at any await: what was started is in the account.
@@ -61,7 +67,10 @@ impl<'a> Opening<'a> {
 
     /// What this run has started.
     pub fn started(&self) -> Vec<Part> {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.started
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Where a part of ours listens: where it did the last time, if that is still free.
@@ -77,20 +86,35 @@ impl<'a> Opening<'a> {
     /// Starts a part and writes that down. Does not wait.
     pub fn start(&self, mut program: Program, address: SocketAddr, build: Build) -> Result<()> {
         let part = program.part;
-        program.env.push((MARKER.to_owned(), self.dir.path().display().to_string()));
+        program
+            .env
+            .push((MARKER.to_owned(), self.dir.path().display().to_string()));
         let identity = program.spawn()?.identity();
         // Crash here: the next launcher finds the process by its environment.
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        self.started
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(part);
         self.state.update(|state| {
             state.addresses.insert(part, address);
-            state.parts.insert(part, Running { identity, log: program.log, build });
+            state.parts.insert(
+                part,
+                Running {
+                    identity,
+                    log: program.log,
+                    build,
+                },
+            );
         })
     }
 
     /// Ends a part that has to be started differently.
     pub async fn end(&self, part: Part, why: &str) -> Result<()> {
-        self.progress.say(&format!("{part} is started again: {why}"));
-        closing::end(self.state, self.progress, part).await.map(drop)
+        self.progress
+            .say(&format!("{part} is started again: {why}"));
+        closing::end(self.state, self.progress, part)
+            .await
+            .map(drop)
     }
 
     /// Waits until a part is ready; an error quotes the end of its log.
@@ -98,10 +122,20 @@ impl<'a> Opening<'a> {
         let running = self.state.get().parts.remove(&part);
         let running = running.with_context(|| format!("{part} was not started"))?;
         if let Err(error) = probe.wait(|| running.identity.is_alive(), PATIENCE).await {
-            bail!("{part} is not ready: {error:#}. This is {}", log::tail(&running.log));
+            bail!(
+                "{part} is not ready: {error:#}. This is {}",
+                log::tail(&running.log)
+            );
         }
         let was_started = self.started().contains(&part);
-        step.done(&format!("{part} {}", if was_started { "is ready" } else { "runs already" }));
+        step.done(&format!(
+            "{part} {}",
+            if was_started {
+                "is ready"
+            } else {
+                "runs already"
+            }
+        ));
         Ok(())
     }
 }

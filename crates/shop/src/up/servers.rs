@@ -16,8 +16,10 @@ use crate::{
 /// Makes both ready and notes how to reach them.
 pub async fn open(opening: &Opening<'_>) -> Result<()> {
     let packages = packages(opening).await?;
-    let (url, brokers) =
-        tokio::try_join!(open_postgres(opening, &packages), open_kafka(opening, &packages))?;
+    let (url, brokers) = tokio::try_join!(
+        open_postgres(opening, &packages),
+        open_kafka(opening, &packages)
+    )?;
     opening.state.update(|state| {
         state.postgres_url = url;
         state.kafka_brokers = brokers;
@@ -40,7 +42,9 @@ async fn packages(opening: &Opening<'_>) -> Result<Option<Packages>> {
 
 async fn open_postgres(opening: &Opening<'_>, packages: &Option<Packages>) -> Result<String> {
     if let Some(url) = &opening.options.database_url {
-        Probe::Postgres(url.clone()).ask().await.context("cannot use the Postgres of DATABASE_URL")?;
+        postgres::check_version(url)
+            .await
+            .context("cannot use the Postgres of DATABASE_URL")?;
         return Ok(url.clone());
     }
     let part = Part::Postgres;
@@ -51,7 +55,9 @@ async fn open_postgres(opening: &Opening<'_>, packages: &Option<Packages>) -> Re
         start_postgres(opening, packages).await?;
     }
     let url = opening.state.get().postgres_url;
-    opening.ready(part, &Probe::Postgres(url.clone()), step).await?;
+    opening
+        .ready(part, &Probe::Postgres(url.clone()), step)
+        .await?;
     Ok(url)
 }
 
@@ -61,13 +67,18 @@ async fn start_postgres(opening: &Opening<'_>, packages: &Packages) -> Result<()
     let binaries = postgres::unpack(packages, dir).await?;
     let log = dir.log(Part::Postgres.name());
     let postgres = Postgres::prepare(binaries, home, address.port(), log).await?;
-    opening.state.update(|state| state.postgres_url = postgres.admin_url())?;
+    opening
+        .state
+        .update(|state| state.postgres_url = postgres.admin_url())?;
     opening.start(postgres.program(), address, Build::default())
 }
 
 async fn open_kafka(opening: &Opening<'_>, packages: &Option<Packages>) -> Result<String> {
     if let Some(brokers) = &opening.options.kafka_brokers {
-        Probe::Kafka(brokers.clone()).ask().await.context("cannot use the Kafka of KAFKA_BROKERS")?;
+        Probe::Kafka(brokers.clone())
+            .ask()
+            .await
+            .context("cannot use the Kafka of KAFKA_BROKERS")?;
         return Ok(brokers.clone());
     }
     let part = Part::Kafka;
@@ -77,9 +88,16 @@ async fn open_kafka(opening: &Opening<'_>, packages: &Option<Packages>) -> Resul
         && opening.state.get().alive(part).is_none()
     {
         let (home, log) = (opening.dir.kafka(), opening.dir.log(part.name()));
-        let kafka = Kafka { home, port: address.port(), advertised_port: None, log };
+        let kafka = Kafka {
+            home,
+            port: address.port(),
+            advertised_port: None,
+            log,
+        };
         opening.start(kafka.prepare(packages).await?, address, Build::default())?;
     }
-    opening.ready(part, &Probe::Kafka(address.to_string()), step).await?;
+    opening
+        .ready(part, &Probe::Kafka(address.to_string()), step)
+        .await?;
     Ok(address.to_string())
 }

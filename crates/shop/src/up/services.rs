@@ -7,7 +7,9 @@ use futures::future::try_join_all;
 
 use super::opening::Opening;
 use crate::{
-    binaries, part::Part, ports,
+    binaries,
+    part::Part,
+    ports,
     postgres::{ensure_database, random_password},
     services::Service,
     state::Build,
@@ -25,7 +27,11 @@ pub fn plan(opening: &Opening<'_>) -> Result<Vec<Plan>> {
     let plans = Service::ALL.into_iter().map(|service| {
         let binary = binaries::service(service.name())?;
         let built = fs::metadata(&binary)?.modified()?;
-        Ok(Plan { service, address: address(opening, service)?, built })
+        Ok(Plan {
+            service,
+            address: address(opening, service)?,
+            built,
+        })
     });
     plans.collect()
 }
@@ -52,14 +58,22 @@ fn address(opening: &Opening<'_>, service: Service) -> Result<SocketAddr> {
 
 /// Makes the databases, starts what does not run as wanted, and waits for all.
 pub async fn open(opening: &Opening<'_>, plans: &[Plan]) -> Result<()> {
-    try_join_all(plans.iter().map(|plan| database(opening, plan.service.part()))).await?;
+    try_join_all(
+        plans
+            .iter()
+            .map(|plan| database(opening, plan.service.part())),
+    )
+    .await?;
     try_join_all(plans.iter().map(|plan| open_one(opening, plan, plans))).await?;
     Ok(())
 }
 
 async fn open_one(opening: &Opening<'_>, plan: &Plan, plans: &[Plan]) -> Result<()> {
     let part = plan.service.part();
-    let build = Build { settings: settings(opening, plan.service, plans)?, built: Some(plan.built) };
+    let build = Build {
+        settings: settings(opening, plan.service, plans)?,
+        built: Some(plan.built),
+    };
     let running = opening.state.get().alive(part).cloned();
     if let Some(running) = &running
         && let Some(why) = difference(&running.build, &build)
@@ -69,10 +83,14 @@ async fn open_one(opening: &Opening<'_>, plan: &Plan, plans: &[Plan]) -> Result<
     let step = opening.progress.step(format!("opening {part}"));
     if opening.state.get().alive(part).is_none() {
         let log = opening.dir.log(part.name());
-        let program = plan.service.program(plan.address, &log, build.settings.clone())?;
+        let program = plan
+            .service
+            .program(plan.address, &log, build.settings.clone())?;
         opening.start(program, plan.address, build)?;
     }
-    opening.ready(part, &plan.service.probe(plan.address), step).await
+    opening
+        .ready(part, &plan.service.probe(plan.address), step)
+        .await
 }
 
 fn difference(is: &Build, wanted: &Build) -> Option<&'static str> {
@@ -85,12 +103,17 @@ fn difference(is: &Build, wanted: &Build) -> Option<&'static str> {
 async fn database(opening: &Opening<'_>, part: Part) -> Result<()> {
     let state = opening.state.get();
     // The known password again: a service that is running must be able to connect anew.
-    let known = state.database_urls.get(&part).and_then(|url| url::Url::parse(url).ok());
+    let known = state
+        .database_urls
+        .get(&part)
+        .and_then(|url| url::Url::parse(url).ok());
     let password = known.and_then(|url| url.password().map(str::to_owned));
     let password = password.unwrap_or_else(random_password);
     let url = ensure_database(&state.postgres_url, part.name(), part.name(), &password).await;
     let url = url.with_context(|| format!("cannot make the database of {part}"))?;
-    opening.state.update(|state| drop(state.database_urls.insert(part, url)))
+    opening
+        .state
+        .update(|state| drop(state.database_urls.insert(part, url)))
 }
 
 fn settings(
@@ -99,8 +122,14 @@ fn settings(
     plans: &[Plan],
 ) -> Result<Vec<(String, String)>> {
     let state = opening.state.get();
-    let url = state.database_urls.get(&service.part()).context("the service has no database")?;
-    let mut settings = vec![("DATABASE_URL", url.clone()), ("LOG_FORMAT", "human".to_owned())];
+    let url = state
+        .database_urls
+        .get(&service.part())
+        .context("the service has no database")?;
+    let mut settings = vec![
+        ("DATABASE_URL", url.clone()),
+        ("LOG_FORMAT", "human".to_owned()),
+    ];
     if service != Service::Payments {
         settings.push(("KAFKA_BROKERS", state.kafka_brokers.clone()));
     }
@@ -112,5 +141,8 @@ fn settings(
         let payments = payments.context("nobody takes payments")?;
         settings.push(("PAYMENTS_URL", format!("http://{}", payments.address)));
     }
-    Ok(settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    Ok(settings
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect())
 }

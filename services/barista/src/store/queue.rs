@@ -59,7 +59,7 @@ pub async fn queue(conn: &mut PgConnection, mut new: Vec<NewTicket>) -> sqlx::Re
     }
     // As everybody who locks tickets: in the sequence of their ids.
     new.sort_unstable_by_key(|new| new.ticket.order_id);
-    let now = Utc::now();
+    let now = tickets::now();
     let queued = insert_tickets(conn, &new, now).await?;
     new.retain(|new| queued.contains(&new.ticket.order_id));
     let drinks: Vec<&NewDrink> = new.iter().flat_map(|new| &new.drinks).collect();

@@ -5,7 +5,7 @@ use crate::{
     announce,
     ticket::{Event, Ticket, Transition},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use messaging::outbox;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use std::collections::BTreeMap;
@@ -103,9 +103,15 @@ async fn write(
     changed: &[Ticket],
     revisions: &[Ticket],
 ) -> sqlx::Result<()> {
-    let now = Utc::now();
+    let now = now();
     update(conn, changed, revisions, now).await?;
     announce(conn, revisions, now).await
+}
+
+/// The time in whole microseconds, as Postgres keeps it: an event and its history entry
+/// say the same.
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
 }
 
 /// One statement for both tables: a round trip less in the loop that brews.

@@ -1,0 +1,54 @@
+//! Each shop's own topics.
+//!
+//! The services would make them, too. Made before anybody subscribes, they spare a test the second or
+//! two until a group notices a topic that was not there when it was joined.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+};
+
+use super::wiring::PARTITIONS;
+use crate::servers::Servers;
+
+pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()> {
+    let admin = admin(servers)?;
+    let new = topics
+        .each_ref()
+        .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
+    let created = admin.create_topics(&new, &patience()).await;
+    drop_aside(admin);
+    let refused = created?.into_iter().find_map(Result::err);
+    ensure!(refused.is_none(), "cannot create a topic: {refused:?}");
+    Ok(())
+}
+
+pub(super) async fn delete(servers: &Servers, topics: [String; 2]) -> Result<()> {
+    let admin = admin(servers)?;
+    let deleted = admin
+        .delete_topics(&topics.each_ref().map(String::as_str), &patience())
+        .await;
+    drop_aside(admin);
+    let refused = deleted?.into_iter().find_map(Result::err);
+    ensure!(refused.is_none(), "cannot delete a topic: {refused:?}");
+    Ok(())
+}
+
+fn admin(servers: &Servers) -> Result<AdminClient<DefaultClientContext>> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers.kafka_brokers());
+    config.create().context("a client of Kafka")
+}
+
+fn patience() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(Duration::from_secs(10)))
+}
+
+/// Dropping it waits for its thread, which would hold up everything else in the test.
+fn drop_aside(admin: AdminClient<DefaultClientContext>) {
+    tokio::task::spawn_blocking(move || drop(admin));
+}

@@ -1,0 +1,8 @@
+//! The launcher as people use it: the binary, with real servers and services.
+//!
+//! `cargo build --locked` comes first: the launcher refuses services that are missing or stale.
+
+// A child that dies with its parent.
+mod guard;
+// Opening, mending, closing.
+mod life;
