@@ -1,17 +1,51 @@
 //! Drinks are leased, and booked once.
 //!
-//! Straight at the store: what has to hold between processes is decided there, and two
-//! connections are as good as two processes.
+//! Mostly straight at the store: what has to hold between processes is decided there, and
+//! two connections are as good as two processes.
 
 use barista::{
     store::{self, Lease, NewDrink, NewTicket, Recipe, Terms},
     ticket::Ticket,
 };
-use shop::harness::{Options, Shop};
+use proto::{
+    barista::v1::{DrinkState, ListTicketsRequest},
+    reception::v1::OrderState,
+};
+use shop::{
+    customers::espresso,
+    harness::{Options, Shop},
+    services::Service,
+};
 use sqlx::PgPool;
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
+
+#[tokio::test]
+async fn a_drink_whose_barista_was_killed_is_made_by_another_and_booked_once() {
+    let options = Options {
+        processes: true,
+        ..Options::default()
+    }
+    .with(Service::Barista, "BREW_SCALE", "2")
+    .with(Service::Barista, "DRINK_LEASE", "500ms");
+    let shop = crate::open_with(options).await;
+    let order = shop.place(espresso()).await;
+    shop.until(&order, OrderState::Preparing).await;
+    shop.barista.kill9().await.expect("it is a child process");
+    shop.barista.start().await.expect("it starts again");
+    shop.until_ready(&order).await;
+
+    let request = ListTicketsRequest::default();
+    let tickets = shop.barista_client().list_tickets(request).await;
+    let tickets = tickets.expect("it is up").into_inner().tickets;
+    let drinks: Vec<_> = tickets.iter().flat_map(|ticket| &ticket.drinks).collect();
+    let [drink] = drinks.as_slice() else {
+        panic!("one espresso was ordered: {drinks:?}");
+    };
+    assert_eq!((drink.state(), drink.attempt), (DrinkState::Made, 2));
+    shop.close().await;
+}
 
 #[tokio::test]
 async fn two_bookings_of_the_last_two_drinks_make_the_ticket_ready_once() {

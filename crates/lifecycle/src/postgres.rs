@@ -117,14 +117,13 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator, stop: &Stop) -> anyhow:
 async fn migrate_when_up(options: &PgConnectOptions, migrator: &Migrator) -> anyhow::Result<()> {
     let mut said: Option<Instant> = None;
     loop {
-        match migrate_once(options, migrator).await {
-            Err(error) if is_away(&error) => {
-                if said.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
-                    tracing::warn!(%error, "waiting for Postgres");
-                    said = Some(Instant::now());
-                }
-            }
-            done => return done.context("migrating the database"),
+        let done = migrate_once(options, migrator).await;
+        let Some(error) = done.as_ref().err().and_then(away) else {
+            return done.context("migrating the database");
+        };
+        if said.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
+            tracing::warn!(%error, "waiting for Postgres");
+            said = Some(Instant::now());
         }
         time::sleep(RETRY_PAUSE).await;
     }
@@ -145,19 +144,22 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
         .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
 }
 
-/// Whether waiting can help. A wrong password or a broken migration stays what it is.
-fn is_away(error: &MigrateError) -> bool {
+/// What is wrong, if waiting can help. A wrong password stays wrong, and so does a
+/// broken migration.
+fn away(error: &MigrateError) -> Option<&sqlx::Error> {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
-        return false;
+        return None;
     };
-    match error {
+    let away = match error {
         sqlx::Error::Io(_) => true,
         // 57P01 to 57P03: shutting down, crashed, or starting up. 53300: no free slot.
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("57P0") || code == "53300"),
+        sqlx::Error::Database(error) => matches!(
+            error.code().as_deref(),
+            Some("57P01" | "57P02" | "57P03" | "53300")
+        ),
         _ => false,
-    }
+    };
+    away.then_some(error)
 }
 
 #[cfg(test)]

@@ -1,20 +1,17 @@
 //! How long the caller still waits.
 //!
 //! A caller states its patience in `grpc-timeout`. tonic keeps to it, but answers
-//! `CANCELLED`; this layer answers `DEADLINE_EXCEEDED`, first. Either way the handler's
-//! future is dropped: any `.await` in it may be its last.
+//! `CANCELLED`; this layer answers `DEADLINE_EXCEEDED`, and is asked first. Either way
+//! the handler's future is dropped: any `.await` in it may be its last.
 //!
-//! Kept until the response begins; a response stream has no deadline here.
+//! Kept until the response begins; a response stream has no deadline here. Not
+//! guaranteed: on an overloaded machine, a thread halted between the two timers lets
+//! tonic's win (16 of 480,000 calls with 50 ms, eight runnable threads to a core).
 
 use crate::status;
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
-use std::{
-    future::{Future as _, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::time::{self, Instant};
 use tonic::{Code, Status};
 
@@ -36,14 +33,13 @@ pub(crate) fn exceeded() -> Status {
     )
 }
 
-/// Notes the deadline. Not async, and outermost, so that it is never later than the one
-/// tonic takes a moment afterwards.
+/// Notes the deadline. Not async, so that it is earlier than tonic's own, which is
+/// taken when this returns.
 pub(crate) fn note(request: http::Request<tonic::body::Body>) -> Request {
     let mut request = request.map(Body::new);
     if let Some(timeout) = timeout(request.headers()) {
-        request
-            .extensions_mut()
-            .insert(Deadline(Instant::now() + timeout));
+        let at = Instant::now() + timeout;
+        request.extensions_mut().insert(Deadline(at));
     }
     request
 }
@@ -53,17 +49,8 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let Some(Deadline(at)) = request.extensions().get().copied() else {
         return next.run(request).await;
     };
-    let mut call = pin!(next.run(request));
-    let mut timer = pin!(time::sleep_until(at));
-    let answer = poll_fn(|cx| match call.as_mut().poll(cx) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
-        // The clock as well: under load, tonic's timer may wake us before ours is due.
-        Poll::Pending if timer.as_mut().poll(cx).is_ready() || Instant::now() >= at => {
-            Poll::Ready(None)
-        }
-        Poll::Pending => Poll::Pending,
-    });
-    answer.await.unwrap_or_else(|| exceeded().into_http())
+    let answer = time::timeout_at(at, next.run(request)).await;
+    answer.unwrap_or_else(|_| exceeded().into_http())
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. Anything else counts as none, as

@@ -45,26 +45,21 @@ pub struct Options<const PORT: u16> {
 pub struct Server {
     routes: RoutesBuilder,
     readiness: Readiness,
+    /// What reflection lists: the contracts hold services of other processes, too.
+    names: Vec<&'static str>,
 }
 
 impl Server {
     /// A server whose readiness is that of `ready_service`, its full name.
     pub fn new(ready_service: &'static str) -> Self {
         let (readiness, health) = Readiness::new(ready_service);
-        let mut routes = Routes::builder();
-        routes.add_service(health);
-        // Older clients of reflection ask for v1alpha only.
-        routes.add_service(
-            reflection()
-                .build_v1()
-                .expect("our own descriptors are valid"),
-        );
-        routes.add_service(
-            reflection()
-                .build_v1alpha()
-                .expect("our own descriptors are valid"),
-        );
-        Self { routes, readiness }
+        let (routes, names) = (Routes::builder(), Vec::new());
+        let server = Self {
+            routes,
+            readiness,
+            names,
+        };
+        server.add_service(health)
     }
 
     /// Adds a service.
@@ -81,6 +76,7 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.routes.add_service(service);
+        self.names.push(S::NAME);
         self
     }
 
@@ -99,12 +95,8 @@ impl Server {
     ) -> anyhow::Result<()> {
         let calls = Calls::default();
         let closing = Stop::new();
-        let mut serving = pin!(serve(
-            self.routes.routes(),
-            listener,
-            &calls,
-            closing.clone()
-        ));
+        let routes = with_reflection(self.routes, &self.names);
+        let mut serving = pin!(serve(routes, listener, &calls, closing.clone()));
         tokio::select! {
             served = &mut serving => return served,
             () = stop.cancelled() => {}
@@ -178,9 +170,20 @@ fn incoming(listener: TcpListener) -> TcpIncoming {
     TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+/// Adds reflection, also the older version, for which some clients ask alone.
+fn with_reflection(mut routes: RoutesBuilder, names: &[&'static str]) -> Routes {
+    let builder = || {
+        let all = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        names
+            .iter()
+            .fold(all, |builder, name| builder.with_service_name(*name))
+    };
+    let valid = "our own descriptors are valid";
+    routes.add_service(builder().build_v1().expect(valid));
+    routes.add_service(builder().build_v1alpha().expect(valid));
+    routes.routes()
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::{
+    books,
     dir::{self, ShopDir},
-    down, guard, logs, status, up,
+    down, guard, load, logs, order, status, up,
 };
 
 /// The whole shop on one machine.
@@ -28,6 +29,12 @@ enum Command {
     Status(status::Options),
     /// Show what a part says.
     Logs(logs::Options),
+    /// Place an order and watch it until it is READY.
+    Order(order::Options),
+    /// Check every order against the drinks booked and the charges.
+    Books(books::command::Options),
+    /// Measure how many orders a second the open shop makes, and what they cost.
+    Load(load::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
@@ -42,6 +49,9 @@ impl Cli {
             Command::Down(options) => down::run(options, dir()?).await,
             Command::Status(options) => status::run(options, dir()?).await,
             Command::Logs(options) => logs::run(options, dir()?).await,
+            Command::Order(options) => order::run(options, dir()?).await,
+            Command::Books(options) => books::command::run(options, dir()?).await,
+            Command::Load(options) => load::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,
         }
     }

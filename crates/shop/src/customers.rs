@@ -111,7 +111,10 @@ impl Customer {
     pub async fn place(&self, order: PlaceOrderRequest) -> Result<Order, Status> {
         let request = rpc::client::request(order, DEADLINE);
         let mut client = ReceptionServiceClient::new(self.channel());
-        let answer = client.place_order(request).await.map_err(rpc::client::normalize);
+        let answer = client
+            .place_order(request)
+            .await
+            .map_err(rpc::client::normalize);
         let answer = answer.and_then(|answer| {
             let order = answer.into_inner().order;
             order.ok_or_else(|| Status::internal("the answer holds no order"))

@@ -107,7 +107,7 @@ async fn end(child: &mut Child, signal: Signal) -> Result<i32> {
     if let Ok(status) = timeout(GRACE, child.wait()).await {
         return Ok(code(status?));
     }
-    
+    child.kill().await?;
     Ok(code(child.wait().await?))
 }
 

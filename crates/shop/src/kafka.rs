@@ -96,6 +96,7 @@ impl Kafka {
         let output = tool
             .arg(&properties)
             .stdin(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .output()
             .await?;

@@ -25,12 +25,16 @@ pub mod guard;
 pub mod harness;
 // An Apache Kafka of our own.
 pub mod kafka;
+// `shop load`: how many, how fast, at what cost.
+pub mod load;
 // Lock files between processes.
 mod lock;
 // `shop logs`: what a part says.
 pub mod logs;
 // The pinned servers, fetched once.
 pub mod maven;
+// `shop order`: one order, live.
+pub mod order;
 // The parts of a shop, by name.
 pub mod part;
 // Free ports, and who holds a taken one.

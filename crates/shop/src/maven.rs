@@ -68,6 +68,8 @@ async fn run(maven: &Path, folder: &Path, platform: &str) -> Result<()> {
     let output = command
         .current_dir(folder)
         .stdin(Stdio::null())
+        // Out of the reach of Ctrl-C, so that we end it and say so.
+        .process_group(0)
         .kill_on_drop(true)
         .output()
         .await?;

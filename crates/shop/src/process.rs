@@ -176,7 +176,9 @@ pub fn code(status: ExitStatus) -> i32 {
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let fresh = path.with_extension("new");
-    let _ = fs::remove_file(&fresh);
+    if fresh.exists() {
+        fs::remove_file(&fresh)?; // A launcher was killed here.
+    }
     let mut file = File::options()
         .write(true)
         .create_new(true)

@@ -29,6 +29,7 @@ pub const MARKER: &str = "COFFEESHOP_CHILD_OF";
 
 /// A shop that is open, or was.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)] // An older launcher knew less.
 pub struct State {
     /// The launcher that stays in the foreground, if one does.
     pub launcher: Option<Identity>,

@@ -28,7 +28,9 @@ pub async fn run(_options: Options, dir: ShopDir) -> Result<()> {
     }
     match print(&state).await? {
         true => Ok(()),
-        false => bail!("not every part is ready; `shop up` brings back what is missing"),
+        false => bail!(
+            "not every part is ready; `shop logs NAME` says why, `shop up` starts what has ended"
+        ),
     }
 }
 

@@ -6,7 +6,7 @@
 //! In the foreground it stays until Ctrl-C and says when a part dies. A shop that another launcher
 //! watches, or that was opened with `--detach`, is only mended.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use lifecycle::Stop;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     part::Part,
     process::Identity,
     progress::Progress,
+    services::Service,
     state::{Given, State, StateFile},
     status,
 };
@@ -114,27 +115,34 @@ async fn open(options: &Options, dir: &ShopDir, progress: &Progress, stop: &Stop
     let before = state.get();
     check_given(options, &before)?;
     let opening = Opening::new(options, dir, &state, progress)?;
-    let result = tokio::select! {
-        result = opening.run() => result,
-        () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
-    };
-    if let Err(error) = result {
-        let started = opening.started();
-        if !started.is_empty() {
-            progress.say("The shop could not be opened; ending what was started.");
-        }
-        closing::close(&state, progress, |part| started.contains(&part)).await?;
-        return Err(error);
-    }
+    run_or_roll_back(&opening, stop).await?;
     if opening.started().is_empty() {
         progress.say("Everything was running already.");
     }
     let watch = !options.detach && (!before.is_open() || deserted(&before));
-    if watch || options.detach && !watched(&before) {
+    if !watched(&before) {
         let own = Identity::own()?;
         state.update(|state| state.launcher = watch.then_some(own))?;
     }
     Ok(watch)
+}
+
+async fn run_or_roll_back(opening: &Opening<'_>, stop: &Stop) -> Result<()> {
+    let result = tokio::select! {
+        result = opening.run() => result,
+        () = stop.cancelled() => Err(anyhow!("interrupted")),
+    };
+    let started = opening.started();
+    if result.is_err() && !started.is_empty() {
+        opening
+            .progress
+            .say("The shop could not be opened; ending what was started.");
+        closing::close(opening.state, opening.progress, |part| {
+            started.contains(&part)
+        })
+        .await?;
+    }
+    result
 }
 
 fn watched(before: &State) -> bool {
@@ -148,10 +156,8 @@ fn deserted(before: &State) -> bool {
 
 /// Services that run on other servers would be mixed with servers that they do not use.
 fn check_given(options: &Options, before: &State) -> Result<()> {
-    let services = [Part::Payments, Part::Barista, Part::Reception];
-    let open = services
-        .into_iter()
-        .any(|part| before.alive(part).is_some());
+    let mut services = Service::ALL.into_iter();
+    let open = services.any(|service| before.alive(service.part()).is_some());
     if open && options.given() != before.given {
         bail!(
             "the shop is open on other servers than DATABASE_URL and KAFKA_BROKERS say now; \

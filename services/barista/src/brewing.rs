@@ -20,7 +20,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Futures
 use lifecycle::Stop;
 use messaging::outbox::Waker;
 use sqlx::PgPool;
-use std::{io, mem, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time};
 use tracing::Span;
 use uuid::Uuid;
@@ -128,15 +128,13 @@ impl Workforce {
         if round.booked + round.taken > 0 {
             self.relay.wake();
         }
-        for (cup, in_time) in mem::take(&mut self.brewed).into_iter().zip(in_time) {
-            cup.done(in_time);
-        }
+        self.put_away(in_time);
         self.in_hand.extend(leases.into_iter().map(brew));
         Ok(round)
     }
 
     async fn transaction(&mut self) -> sqlx::Result<(Vec<bool>, Vec<Lease>)> {
-        let brewed: Vec<Lease> = self.brewed.iter().map(|cup| cup.lease.clone()).collect();
+        let brewed = self.brewed();
         let mut tx = self.pool.begin().await?;
         let in_time = store::book_drinks(&mut tx, &brewed).await?;
         let leases = store::take_drinks(&mut tx, &self.terms).await?;
@@ -197,17 +195,26 @@ impl Workforce {
     }
 
     async fn put_down(&mut self) -> sqlx::Result<u64> {
-        let brewed: Vec<Lease> = self.brewed.iter().map(|cup| cup.lease.clone()).collect();
+        let brewed = self.brewed();
         let mut tx = self.pool.begin().await?;
         let in_time = store::book_drinks(&mut tx, &brewed).await?;
         let handed_back = store::hand_back(&mut tx, self.terms.owner).await?;
         // Crash here: as if the process had died with the drinks in its hands.
         tx.commit().await?;
         self.relay.wake();
+        self.put_away(in_time);
+        Ok(handed_back)
+    }
+
+    fn brewed(&self) -> Vec<Lease> {
+        self.brewed.iter().map(|cup| cup.lease.clone()).collect()
+    }
+
+    /// After the commit, for until then a round may have to be repeated.
+    fn put_away(&mut self, in_time: Vec<bool>) {
         for (cup, in_time) in self.brewed.drain(..).zip(in_time) {
             cup.done(in_time);
         }
-        Ok(handed_back)
     }
 }
 

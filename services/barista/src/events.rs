@@ -13,7 +13,7 @@ use messaging::{
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::reception::v1::{CancelState, OrderEvent, OrderState, OrderedDrink};
+use proto::reception::v1::{CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink};
 use sqlx::PgConnection;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -90,11 +90,23 @@ fn hear(message: &Message) -> Result<Heard, Outcome> {
     let snapshot = event
         .snapshot
         .ok_or_else(|| dead_letter("the snapshot is missing".into()))?;
+    Ok(Heard {
+        order_id: message.order_id,
+        revision: event.revision,
+        paid: is_paid(&snapshot)?,
+        items: snapshot.items,
+        trace: message.trace.clone(),
+    })
+}
+
+/// Whether the order is to be made now. What this version does not know how to act on is
+/// parked for one that does, not dropped.
+fn is_paid(snapshot: &OrderSnapshot) -> Result<bool, Outcome> {
     if snapshot.cancel_state() == CancelState::Requested {
         return Err(dead_letter("this version cannot cancel".into()));
     }
-    let paid = match OrderState::try_from(snapshot.state) {
-        Ok(OrderState::Paid) => true,
+    match OrderState::try_from(snapshot.state) {
+        Ok(OrderState::Paid) => Ok(true),
         // Before it is paid there is nothing to do, and after it these only echo what
         // the barista has said.
         Ok(
@@ -103,25 +115,16 @@ fn hear(message: &Message) -> Result<Heard, Outcome> {
             | OrderState::Preparing
             | OrderState::Ready
             | OrderState::Collected,
-        ) => false,
+        ) => Ok(false),
         Ok(state @ (OrderState::Unspecified | OrderState::Cancelled | OrderState::Failed)) => {
             let reason = format!("an order that is {} is not handled", state.as_str_name());
-            return Err(dead_letter(reason));
+            Err(dead_letter(reason))
         }
         Err(_) => {
-            return Err(dead_letter(format!(
-                "unknown order state {}",
-                snapshot.state
-            )));
+            let reason = format!("unknown order state {}", snapshot.state);
+            Err(dead_letter(reason))
         }
-    };
-    Ok(Heard {
-        order_id: message.order_id,
-        revision: event.revision,
-        paid,
-        items: snapshot.items,
-        trace: message.trace.clone(),
-    })
+    }
 }
 
 fn dead_letter(reason: String) -> Outcome {

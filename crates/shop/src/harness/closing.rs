@@ -14,7 +14,7 @@ const UNSENT: &str = "select count(*) from outbox o join outbox_parts p using (p
     where (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)";
 
 /// What is not done yet.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct InFlight {
     orders: i64,
     tickets: i64,
@@ -23,15 +23,17 @@ struct InFlight {
 }
 
 impl Shop {
-    /// Waits until every order is over or READY, and every event is published.
+    /// Waits until every order is over or READY, and every event is published. Patience begins anew
+    /// whenever something has moved: a backlog takes its time.
     pub async fn until_idle(&self) {
-        eventually("the shop to be idle", async || {
-            match self.in_flight().await {
-                Ok(in_flight) if in_flight == InFlight::default() => Ok(()),
+        let mut left = None;
+        while left != Some(InFlight::default()) {
+            let moved = async || match self.in_flight().await {
+                Ok(now) if left != Some(now) => Ok(now),
                 other => Err(other),
-            }
-        })
-        .await;
+            };
+            left = Some(eventually("the shop to be idle, or to move", moved).await);
+        }
     }
 
     async fn in_flight(&self) -> sqlx::Result<InFlight> {

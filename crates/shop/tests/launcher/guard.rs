@@ -61,9 +61,10 @@ fn a_guarded_program_that_ignores_the_signal_is_killed() {
 #[test]
 fn a_guard_ends_with_the_exit_code_of_its_program() {
     for (script, code) in [("exit 7", 7), ("kill -9 $$", 137)] {
-        let status = guard(&["--", "sh", "-c", script])
-            .wait()
-            .expect("it is ours");
+        let mut guard = guard(&["--", "sh", "-c", script]);
+        // Kept open: `wait` closes stdin first.
+        let _parent = guard.stdin.take();
+        let status = guard.wait().expect("it is ours");
         assert_eq!(status.code(), Some(code), "{script}");
     }
 }

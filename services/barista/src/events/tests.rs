@@ -2,7 +2,6 @@
 
 use super::*;
 use messaging::inbox::Origin;
-use proto::reception::v1::OrderSnapshot;
 
 const ORDER: Uuid = Uuid::from_u128(1);
 

@@ -96,8 +96,7 @@ async fn an_error_without_a_reason_gets_its_codes_name() {
     assert_eq!(reason(&error), "INTERNAL");
 }
 
-/// By the bytes, because tonic's client would watch the clock itself. Many at a time,
-/// because tonic's server has a timer of its own, set a moment later.
+/// By the bytes, because tonic's client would watch the clock itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_is_answered_by_its_name() {
     let server = Running::start(GRACE).await;
@@ -110,12 +109,12 @@ async fn a_deadline_is_answered_by_its_name() {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move { connection.await.expect("the connection holds") });
     let mut answers = Vec::new();
-    for _ in 0..1000 {
+    for _ in 0..20 {
         let request = http::Request::builder()
             .method(Method::POST)
             .uri(format!("http://shop{LIST}"))
             .header("content-type", "application/grpc")
-            .header("grpc-timeout", "50m")
+            .header("grpc-timeout", "200m")
             .body(())
             .expect("it is a request");
         sender = sender.ready().await.expect("the connection holds");

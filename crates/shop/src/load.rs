@@ -1,0 +1,130 @@
+//! `shop load`: how many orders a second, how fast, and at what cost.
+//!
+//! A closed loop: each client places one order after the other over its own connection, and a slow
+//! answer slows its client down. So the figures are a capacity and the latencies at that capacity,
+//! not what customers of a busy shop would see. An order counts when it is READY: the clock runs
+//! until the last one is.
+//!
+//! Before it begins, pgbench inserts single rows into the same Postgres, so that the figures come
+//! with the speed of the disk that they were measured on.
+
+/// Clients that place orders.
+mod clients;
+/// CPU and memory of the parts.
+mod cost;
+/// The figures, for people and for programs.
+mod report;
+/// What the orders' rows say afterwards.
+mod rows;
+/// pgbench.
+mod yardstick;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lifecycle::Stop;
+use tokio::time::Instant;
+
+use crate::{
+    books, customers::History, dir::ShopDir, part::Part, progress::Progress, state::State,
+};
+use cost::Meter;
+use report::Report;
+
+/// How long the last orders may take to become READY.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How to load.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// Clients that order at the same time, each over its own connection.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    clients: u32,
+    /// For how long they order.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// For how long they order before that, uncounted.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
+    warmup: u64,
+    /// A pgbench, to be run on the same Postgres first.
+    #[arg(long, value_name = "PATH")]
+    pgbench: Option<PathBuf>,
+    /// Write the figures to this file, too.
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+/// Loads an open shop and prints the figures; an error if the books are wrong afterwards.
+pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
+    let state = State::load(&dir)?;
+    ensure!(
+        state.alive(Part::Reception).is_some(),
+        "the shop is not open; `shop up --detach --brew-scale 0`"
+    );
+    let progress = Progress::on_stderr();
+    let yardstick = match &options.pgbench {
+        Some(pgbench) => {
+            Some(yardstick::run(pgbench, &state.postgres_url, options.clients, &progress).await?)
+        }
+        None => None,
+    };
+    let reception = state
+        .addresses
+        .get(&Part::Reception)
+        .context("reception has no address")?;
+    let url = format!("http://{reception}");
+    let warmup = Duration::from_secs(options.warmup);
+    order_for(warmup, "warming up", &url, options.clients, &progress).await?;
+    let ledgers = books::command::ledgers(&dir)?;
+    rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
+
+    let meter = Meter::start(&state);
+    let (began, begin_time) = (Instant::now(), chrono::Utc::now());
+    let seconds = Duration::from_secs(options.seconds);
+    let placed = order_for(seconds, "ordering", &url, options.clients, &progress).await?;
+    let ordering = began.elapsed();
+    rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
+    let cost = meter.stop();
+    let ready = rows::ready_since(&ledgers.reception, begin_time).await?;
+    let books = books::command::read(&dir, true).await?;
+
+    let clients = options.clients;
+    let brew_scale = state.brew_scale;
+    let report = Report::new(
+        clients, brew_scale, ordering, &placed, &ready, cost, yardstick,
+    );
+    anstream::println!("{report}\n{books}");
+    if let Some(path) = options.json {
+        std::fs::write(&path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    match books.findings.len() {
+        0 => Ok(()),
+        findings => bail!("the promise is broken: {findings} findings"),
+    }
+}
+
+async fn order_for(
+    time: Duration,
+    what: &str,
+    url: &str,
+    clients: u32,
+    progress: &Progress,
+) -> Result<clients::Placed> {
+    let step = progress.step(format!(
+        "{what} for {} s with {clients} clients",
+        time.as_secs()
+    ));
+    let stop = Stop::new();
+    let placed = clients::run(url, clients, History::default(), stop.clone());
+    let timer = async {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stop.cancel();
+    };
+    let (placed, ()) = tokio::join!(placed, timer);
+    step.done(what);
+    placed
+}

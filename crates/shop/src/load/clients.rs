@@ -1,0 +1,90 @@
+//! Clients that place orders, one after the other.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use lifecycle::Stop;
+use tokio::{task::JoinSet, time::Instant};
+use tonic::Code;
+
+use crate::customers::{Customer, History, order};
+
+/// What they order in turn: one drink each, of every skill.
+const ORDERS: [(&str, &str); 4] = [
+    ("latte", "large"),
+    ("espresso", "single"),
+    ("filter", "small"),
+    ("tea", "small"),
+];
+
+/// What the clients of a run were answered.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// Answered OK.
+    pub(super) acknowledged: u64,
+    /// Microseconds from call to OK.
+    pub(super) latency_us: Histogram<u64>,
+    /// Other answers.
+    pub(super) errors: BTreeMap<&'static str, u64>,
+}
+
+impl Placed {
+    fn new() -> Result<Self> {
+        // Up to a minute, to three digits.
+        let latency_us = Histogram::new_with_bounds(1, 60_000_000, 3)?;
+        Ok(Self {
+            acknowledged: 0,
+            latency_us,
+            errors: BTreeMap::new(),
+        })
+    }
+
+    fn note(&mut self, answer: Result<(), Code>, began: Instant) {
+        match answer {
+            Ok(()) => {
+                self.acknowledged += 1;
+                let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.latency_us.saturating_record(micros);
+            }
+            Err(code) => *self.errors.entry(code.description()).or_default() += 1,
+        }
+    }
+
+    fn add(&mut self, other: &Self) -> Result<()> {
+        self.acknowledged += other.acknowledged;
+        self.latency_us.add(&other.latency_us)?;
+        for (code, count) in &other.errors {
+            *self.errors.entry(code).or_default() += count;
+        }
+        Ok(())
+    }
+}
+
+/// Lets clients order until `stop`; each finishes the order it is at.
+pub(super) async fn run(url: &str, clients: u32, history: History, stop: Stop) -> Result<Placed> {
+    let mut running = JoinSet::new();
+    for index in 0..clients {
+        let customer = Customer::new(url, history.clone())?;
+        running.spawn(client(customer, index as usize, stop.clone()));
+    }
+    let mut total = Placed::new()?;
+    while let Some(placed) = running.join_next().await {
+        total.add(&placed??)?;
+    }
+    Ok(total)
+}
+
+async fn client(customer: Customer, index: usize, stop: Stop) -> Result<Placed> {
+    let mut placed = Placed::new()?;
+    let mut turn = ORDERS.iter().cycle().skip(index % ORDERS.len());
+    while !stop.is_cancelled() {
+        let Some((drink, size)) = turn.next() else {
+            break;
+        };
+        let began = Instant::now();
+        let answer = customer.place(order(drink, size, 1)).await;
+        placed.note(answer.map(|_| ()).map_err(|status| status.code()), began);
+    }
+    Ok(placed)
+}

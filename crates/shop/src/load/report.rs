@@ -1,0 +1,130 @@
+//! The figures, for people and for programs.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::Serialize;
+
+use super::{clients::Placed, cost::Cost, rows::Ready};
+
+/// What a run has shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    clients: u32,
+    /// Factor on brew times.
+    brew_scale: f64,
+    /// For how long the clients ordered.
+    ordering_seconds: f64,
+    acknowledged: u64,
+    errors: BTreeMap<&'static str, u64>,
+    /// Acknowledged orders a second while the clients ordered.
+    placed_per_second: f64,
+    place_p50_ms: f64,
+    place_p99_ms: f64,
+    place_max_ms: f64,
+    ready: Ready,
+    /// From the first order placed to the last one READY.
+    ready_per_second: f64,
+    cost: Vec<Cost>,
+    /// All parts of the shop, without the load generator.
+    cpu_seconds_per_1000_orders: f64,
+    /// pgbench's inserts a second, one row per transaction.
+    yardstick_per_second: Option<f64>,
+}
+
+impl Report {
+    pub(super) fn new(
+        clients: u32,
+        brew_scale: f64,
+        ordering: Duration,
+        placed: &Placed,
+        ready: &Ready,
+        cost: Vec<Cost>,
+        yardstick_per_second: Option<f64>,
+    ) -> Self {
+        let quantile = |q| millis(placed.latency_us.value_at_quantile(q));
+        let orders = float(placed.acknowledged.max(1));
+        let ready_orders = float(u64::try_from(ready.orders).unwrap_or(0));
+        let shop = cost.iter().filter(|cost| cost.part != "load generator");
+        let cpu: f64 = shop.map(|cost| cost.cpu_seconds).sum();
+        Self {
+            clients,
+            brew_scale,
+            ordering_seconds: ordering.as_secs_f64(),
+            acknowledged: placed.acknowledged,
+            errors: placed.errors.clone(),
+            placed_per_second: float(placed.acknowledged) / ordering.as_secs_f64(),
+            place_p50_ms: quantile(0.50),
+            place_p99_ms: quantile(0.99),
+            place_max_ms: millis(placed.latency_us.max()),
+            ready: ready.clone(),
+            ready_per_second: ready_orders / ready.seconds.max(f64::EPSILON),
+            cpu_seconds_per_1000_orders: 1_000.0 * cpu / orders,
+            cost,
+            yardstick_per_second,
+        }
+    }
+}
+
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn millis(micros: u64) -> f64 {
+    float(micros) / 1_000.0
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} clients, brew scale {}",
+            self.clients, self.brew_scale
+        )?;
+        writeln!(
+            f,
+            "{:<28}{:>10.0} /s",
+            "orders placed", self.placed_per_second
+        )?;
+        writeln!(
+            f,
+            "{:<28}{:>10.0} /s",
+            "orders placed and READY", self.ready_per_second
+        )?;
+        let (p50, p99, max) = (self.place_p50_ms, self.place_p99_ms, self.place_max_ms);
+        writeln!(
+            f,
+            "{:<28}{p50:>10.1} ms p50 {p99:>10.1} ms p99 {max:>10.1} ms max",
+            "PlaceOrder"
+        )?;
+        let (p50, p99) = (self.ready.p50_ms, self.ready.p99_ms);
+        writeln!(
+            f,
+            "{:<28}{p50:>10.1} ms p50 {p99:>10.1} ms p99",
+            "placed to READY"
+        )?;
+        if let Some(tps) = self.yardstick_per_second {
+            writeln!(f, "{:<28}{tps:>10.0} /s", "pgbench, one INSERT each")?;
+        }
+        for (code, count) in &self.errors {
+            writeln!(f, "{count} calls failed: {code}")?;
+        }
+        writeln!(
+            f,
+            "\n{:<16}{:>10}{:>18}{:>14}",
+            "part", "CPU s", "CPU s/1,000 orders", "memory MiB"
+        )?;
+        for cost in &self.cost {
+            let (cpu, per) = (
+                cost.cpu_seconds,
+                1_000.0 * cost.cpu_seconds / float(self.acknowledged.max(1)),
+            );
+            writeln!(
+                f,
+                "{:<16}{cpu:>10.2}{per:>18.3}{:>14.0}",
+                cost.part, cost.memory_mib
+            )?;
+        }
+        let per = self.cpu_seconds_per_1000_orders;
+        writeln!(f, "{:<16}{:>10}{per:>18.3}", "the shop in all", "")
+    }
+}

@@ -1,0 +1,56 @@
+//! What the orders' rows say afterwards.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgPool;
+use tokio::time::{Instant, sleep};
+
+/// The READY orders of a run.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub(super) struct Ready {
+    /// How many.
+    pub(super) orders: i64,
+    /// From the first order placed to the last one READY.
+    pub(super) seconds: f64,
+    /// Milliseconds from placed to READY: median.
+    pub(super) p50_ms: f64,
+    /// 99th percentile.
+    pub(super) p99_ms: f64,
+}
+
+/// Waits until no order is on its way any more.
+pub(super) async fn until_ready(reception: &PgPool, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let unfinished: i64 = sqlx::query_scalar(
+            "select count(*) from orders where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING')",
+        )
+        .fetch_one(reception)
+        .await?;
+        match unfinished {
+            0 => return Ok(()),
+            n if Instant::now() > deadline => bail!("{n} orders are not READY after {patience:?}"),
+            _ => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// The orders placed at or after a time.
+pub(super) async fn ready_since(reception: &PgPool, begin: DateTime<Utc>) -> Result<Ready> {
+    let ready = sqlx::query_as(
+        "select count(*) as orders, \
+                coalesce(extract(epoch from max(ready_time) - min(create_time)), 0)::float8 as seconds, \
+                coalesce(percentile_cont(0.50) within group (order by wait), 0) as p50_ms, \
+                coalesce(percentile_cont(0.99) within group (order by wait), 0) as p99_ms \
+         from (select create_time, ready_time, \
+                      1000 * extract(epoch from ready_time - create_time)::float8 as wait \
+               from orders where state = 'READY' and create_time >= $1) as o",
+    )
+    .bind(begin)
+    .fetch_one(reception)
+    .await?;
+    Ok(ready)
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Measures a shop of its own, in a folder of its own, with the release build, and
+# pgbench on the same Postgres in the same run.
+set -eu
+bench=target/bench
+shop="target/release/shop --dir $bench/shop"
+mkdir -p $bench
+
+# pgbench comes from the distribution's package, unpacked here and never installed.
+pgbench=$(command -v $bench/root/usr/lib/postgresql/*/bin/pgbench || true)
+if [ -z "$pgbench" ] && command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
+    server=$(apt-cache depends postgresql | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$/\1/p')
+    libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
+        --no-breaks --no-replaces --no-enhances libpq5 | grep '^[a-z]' | grep -v '^libc6$')
+    mkdir -p $bench/packages
+    # shellcheck disable=SC2086 # lists of packages
+    (cd $bench/packages && apt-get download -qq $server $libraries)
+    for package in $bench/packages/*.deb; do dpkg -x "$package" $bench/root; done
+    pgbench=$(command -v $bench/root/usr/lib/postgresql/*/bin/pgbench || true)
+fi
+if [ -n "$pgbench" ]; then
+    lib=$(pwd)/$bench/root/usr/lib/$(uname -m)-linux-gnu
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$lib" "$(pwd)/$pgbench" >$bench/pgbench
+    chmod +x $bench/pgbench
+    yardstick="--pgbench $bench/pgbench"
+else
+    echo "SKIPPED: the yardstick: no pgbench here, and no apt-get to unpack one with" >&2
+    yardstick=
+fi
+
+trap '$shop down --wipe' EXIT
+trap 'exit 130' INT TERM
+$shop up --detach --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0
+# shellcheck disable=SC2086 # a list of words
+$shop load --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $yardstick --json $bench/load.json
