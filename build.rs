@@ -13,15 +13,24 @@ const FILES: &[&str] = &[
     "coffeeshop/operations/v1/circuits_service.proto",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "it is how Cargo speaks to a build script")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is how Cargo speaks to a build script"
+)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
     // Reflection serves these; comments and positions are of no use there.
     let mut served = descriptors.clone();
-    served.file.iter_mut().for_each(|f| f.source_code_info = None);
+    served
+        .file
+        .iter_mut()
+        .for_each(|f| f.source_code_info = None);
     let out = env::var("OUT_DIR")?;
-    fs::write(Path::new(&out).join("descriptors.bin"), served.encode_to_vec())?;
+    fs::write(
+        Path::new(&out).join("descriptors.bin"),
+        served.encode_to_vec(),
+    )?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,8 +4,14 @@
 //! written with their path (`proto::reception::v1::Order`), so that `Order` alone
 //! means a service's own.
 
-#![expect(clippy::doc_markdown, reason = "the comments of the contracts are for every language")]
-#![expect(clippy::too_many_lines, reason = "tonic generates one match per service")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments of the contracts are for every language"
+)]
+#![expect(
+    clippy::too_many_lines,
+    reason = "tonic generates one match per service"
+)]
 
 /// What every service is paid in.
 pub mod money {

@@ -32,4 +32,4 @@ trap '$shop down --wipe' EXIT
 trap 'exit 130' INT TERM
 $shop up --detach --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0
 # shellcheck disable=SC2086 # a list of words
-$shop load --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $yardstick --json $bench/load.json
+$shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $yardstick --json $bench/load.json

@@ -4,6 +4,8 @@
 //! about, no acknowledged order may be lost, made twice or charged twice in it. A machine that is slow
 //! needs `SHOP_PATIENCE`; to see what services log, set `RUST_LOG` and `--nocapture`.
 
+// The books see what is wrong.
+mod books;
 // Drinks are leased, and booked once.
 mod brewing;
 // From PlaceOrder to READY, and all that can be asked on the way.
@@ -27,7 +29,12 @@ async fn open_with(options: Options) -> Shop {
     static LOGS: Once = Once::new();
     LOGS.call_once(|| {
         let filter = EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .init();
     });
-    Shop::open(options).await.unwrap_or_else(|error| panic!("the shop does not open: {error:#}"))
+    Shop::open(options)
+        .await
+        .unwrap_or_else(|error| panic!("the shop does not open: {error:#}"))
 }

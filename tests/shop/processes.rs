@@ -19,7 +19,11 @@ const PAUSE: Duration = Duration::from_millis(30);
 
 #[tokio::test]
 async fn two_hundred_orders_survive_kill_9_of_the_barista_reception_and_kafka() {
-    let options = Options { own_servers: true, processes: true, ..Options::default() };
+    let options = Options {
+        own_servers: true,
+        processes: true,
+        ..Options::default()
+    };
     // Long enough that drinks are in somebody's hands most of the time.
     let options = options.with(Service::Barista, "BREW_SCALE", "0.03");
     let shop = crate::open_with(options).await;
@@ -34,7 +38,10 @@ async fn two_hundred_orders_survive_kill_9_of_the_barista_reception_and_kafka() 
     shop.reception.launch().await.expect("it starts again");
 
     until_acknowledged(&shop, 3 * ORDERS / 5).await;
-    assert!(!shop.history.errors().is_empty(), "customers noticed that reception was away");
+    assert!(
+        !shop.history.errors().is_empty(),
+        "customers noticed that reception was away"
+    );
     shop.servers.kafka.kill9().await.expect("it was running");
     until_acknowledged(&shop, 4 * ORDERS / 5).await;
     shop.servers.kafka.restart().await.expect("it starts again");
@@ -42,7 +49,10 @@ async fn two_hundred_orders_survive_kill_9_of_the_barista_reception_and_kafka() 
 
     customers.join_all().await;
     shop.until_idle().await;
-    assert!(taken_over(&shop).await > 0, "the barista died with drinks in hand");
+    assert!(
+        taken_over(&shop).await > 0,
+        "the barista died with drinks in hand"
+    );
     let books = shop.books(true).await.expect("the databases are up");
     let ready = ("READY".to_owned(), ORDERS);
     assert!(books.summary.orders.contains(&ready), "{books}");
@@ -68,22 +78,29 @@ fn customers(shop: &Shop) -> JoinSet<()> {
 }
 
 fn two_drinks() -> PlaceOrderRequest {
-    PlaceOrderRequest { items: vec![item("tea", "small", 1), item("latte", "large", 1)], ..espresso() }
+    PlaceOrderRequest {
+        items: vec![item("tea", "small", 1), item("latte", "large", 1)],
+        ..espresso()
+    }
 }
 
 async fn until_acknowledged(shop: &Shop, orders: usize) {
-    eventually("customers to be served", async || match shop.history.acknowledged().len() {
-        acknowledged if acknowledged >= orders => Ok(()),
-        acknowledged => Err(acknowledged),
+    eventually("customers to be served", async || {
+        match shop.history.acknowledged().len() {
+            acknowledged if acknowledged >= orders => Ok(()),
+            acknowledged => Err(acknowledged),
+        }
     })
     .await;
 }
 
 async fn until_brewing(shop: &Shop) {
     let in_hand = "select count(*) from drinks where state = 'BREWING'";
-    eventually("baristas to have their hands full", async || match count(shop, in_hand).await {
-        3.. => Ok(()),
-        in_hand => Err(in_hand),
+    eventually("baristas to have their hands full", async || {
+        match count(shop, in_hand).await {
+            3.. => Ok(()),
+            in_hand => Err(in_hand),
+        }
     })
     .await;
 }
@@ -94,19 +111,32 @@ async fn taken_over(shop: &Shop) -> i64 {
 }
 
 async fn count(shop: &Shop, question: &'static str) -> i64 {
-    let count = sqlx::query_scalar(question).fetch_one(&shop.barista_pool()).await;
+    let count = sqlx::query_scalar(question)
+        .fetch_one(&shop.barista_pool())
+        .await;
     count.expect("the database is up")
 }
 
 #[tokio::test]
 async fn a_shop_whose_postgres_is_killed_goes_on_where_it_was() {
-    let options = Options { own_servers: true, ..Options::default() };
+    let options = Options {
+        own_servers: true,
+        ..Options::default()
+    };
     let options = options.with(Service::Barista, "BREW_SCALE", "0.5");
     let shop = crate::open_with(options).await;
     let order = shop.place(latte()).await;
     shop.servers.postgres.kill9().await.expect("it was running");
-    shop.servers.postgres.restart().await.expect("it starts again");
-    shop.servers.postgres.ready().await.expect("it starts again");
+    shop.servers
+        .postgres
+        .restart()
+        .await
+        .expect("it starts again");
+    shop.servers
+        .postgres
+        .ready()
+        .await
+        .expect("it starts again");
     shop.until_ready(&order).await;
     shop.close().await;
 }

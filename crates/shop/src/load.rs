@@ -46,6 +46,10 @@ pub struct Options {
     /// For how long they order before that, uncounted.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
     warmup: u64,
+    /// How many baristas who can make anything to hire first. Each brews one drink at a time, so the
+    /// four of a new shop are soon what everything waits for.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=10_000))]
+    hire: i32,
     /// A pgbench, to be run on the same Postgres first.
     #[arg(long, value_name = "PATH")]
     pgbench: Option<PathBuf>,
@@ -68,6 +72,8 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
         }
         None => None,
     };
+    let ledgers = books::command::ledgers(&dir)?;
+    rows::hire(&ledgers.barista, options.hire).await?;
     let reception = state
         .addresses
         .get(&Part::Reception)
@@ -75,7 +81,6 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let url = format!("http://{reception}");
     let warmup = Duration::from_secs(options.warmup);
     order_for(warmup, "warming up", &url, options.clients, &progress).await?;
-    let ledgers = books::command::ledgers(&dir)?;
     rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
 
     let meter = Meter::start(&state);
@@ -88,11 +93,12 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let ready = rows::ready_since(&ledgers.reception, begin_time).await?;
     let books = books::command::read(&dir, true).await?;
 
-    let clients = options.clients;
-    let brew_scale = state.brew_scale;
-    let report = Report::new(
-        clients, brew_scale, ordering, &placed, &ready, cost, yardstick,
-    );
+    let shop = report::Shop {
+        clients: options.clients,
+        baristas: rows::baristas(&ledgers.barista).await?,
+        brew_scale: state.brew_scale,
+    };
+    let report = Report::new(shop, ordering, &placed, &ready, cost, yardstick);
     anstream::println!("{report}\n{books}");
     if let Some(path) = options.json {
         std::fs::write(&path, serde_json::to_string_pretty(&report)?)

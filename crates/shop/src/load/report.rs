@@ -6,12 +6,19 @@ use serde::Serialize;
 
 use super::{clients::Placed, cost::Cost, rows::Ready};
 
+/// What was loaded, and by how many.
+#[derive(Debug, Serialize)]
+pub(super) struct Shop {
+    pub(super) clients: u32,
+    pub(super) baristas: i64,
+    /// Factor on brew times.
+    pub(super) brew_scale: f64,
+}
+
 /// What a run has shown.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    clients: u32,
-    /// Factor on brew times.
-    brew_scale: f64,
+    shop: Shop,
     /// For how long the clients ordered.
     ordering_seconds: f64,
     acknowledged: u64,
@@ -33,8 +40,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(
-        clients: u32,
-        brew_scale: f64,
+        shop: Shop,
         ordering: Duration,
         placed: &Placed,
         ready: &Ready,
@@ -44,11 +50,10 @@ impl Report {
         let quantile = |q| millis(placed.latency_us.value_at_quantile(q));
         let orders = float(placed.acknowledged.max(1));
         let ready_orders = float(u64::try_from(ready.orders).unwrap_or(0));
-        let shop = cost.iter().filter(|cost| cost.part != "load generator");
-        let cpu: f64 = shop.map(|cost| cost.cpu_seconds).sum();
+        let parts = cost.iter().filter(|cost| cost.part != "load generator");
+        let cpu: f64 = parts.map(|cost| cost.cpu_seconds).sum();
         Self {
-            clients,
-            brew_scale,
+            shop,
             ordering_seconds: ordering.as_secs_f64(),
             acknowledged: placed.acknowledged,
             errors: placed.errors.clone(),
@@ -75,10 +80,14 @@ fn millis(micros: u64) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shop {
+            clients,
+            baristas,
+            brew_scale,
+        } = &self.shop;
         writeln!(
             f,
-            "{} clients, brew scale {}",
-            self.clients, self.brew_scale
+            "{clients} clients, {baristas} baristas, brew scale {brew_scale}"
         )?;
         writeln!(
             f,

@@ -21,6 +21,26 @@ pub(super) struct Ready {
     pub(super) p99_ms: f64,
 }
 
+/// Hires baristas who can make anything: rows in the barista's own table.
+pub(super) async fn hire(barista: &PgPool, count: i32) -> Result<()> {
+    sqlx::query(
+        "insert into baristas (barista_id, display_name, skills) \
+         select 'hired-' || n, 'Hired ' || n, (select array_agg(distinct skill) from recipes) \
+         from generate_series(1, $1) as n on conflict do nothing",
+    )
+    .bind(count)
+    .execute(barista)
+    .await?;
+    Ok(())
+}
+
+/// How many baristas there are.
+pub(super) async fn baristas(barista: &PgPool) -> Result<i64> {
+    Ok(sqlx::query_scalar("select count(*) from baristas")
+        .fetch_one(barista)
+        .await?)
+}
+
 /// Waits until no order is on its way any more.
 pub(super) async fn until_ready(reception: &PgPool, patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
