@@ -4,19 +4,38 @@
 //! about, no acknowledged order may be lost, made twice or charged twice in it. A machine that is slow
 //! needs `SHOP_PATIENCE`; to see what services log, set `RUST_LOG` and `--nocapture`.
 
+// What is wrong with a request is said in one answer.
+mod bad_input;
 // The books see what is wrong.
 mod books;
 // Drinks are leased, and booked once.
 mod brewing;
+// What services say to each other, once, twice, or broken.
+mod delivery;
+// A request that is repeated is the same order.
+mod idempotency;
+// A process says when it is ready, and leaves without losing anything.
+mod lifecycle;
+// Lists come in pages.
+mod listing;
+// What is on the wire.
+mod log;
+// At least once on the wire, effects once.
+mod messaging;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
-// Whatever dies, every acknowledged order is made once and charged once.
-mod processes;
 // A key is decided once, whatever the provider is told to do.
 mod payments;
+// Whatever dies, every acknowledged order is made once and charged once.
+mod processes;
+// An undecided charge is settled later, once.
+mod settlement;
 
 use shop::harness::{Options, Shop};
+use sqlx::PgPool;
 use std::sync::Once;
+use tonic::Status;
+use tonic_types::StatusExt as _;
 use tracing_subscriber::EnvFilter;
 
 /// A whole shop that shares its servers with the other tests.
@@ -37,4 +56,19 @@ async fn open_with(options: Options) -> Shop {
     Shop::open(options)
         .await
         .unwrap_or_else(|error| panic!("the shop does not open: {error:#}"))
+}
+
+/// What a `select count(*)` counts.
+async fn count(pool: &PgPool, question: &'static str) -> i64 {
+    sqlx::query_scalar(question)
+        .fetch_one(pool)
+        .await
+        .expect("the database is up")
+}
+
+/// The reason of an error, for programs.
+fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info();
+    info.unwrap_or_else(|| panic!("an error without ErrorInfo: {status:?}"))
+        .reason
 }

@@ -2,6 +2,7 @@
 //!
 //! Processes are killed with SIGKILL while customers order: nobody gets to say goodbye.
 
+use crate::count;
 use proto::reception::v1::PlaceOrderRequest;
 use shop::{
     customers::{espresso, item, latte},
@@ -97,7 +98,7 @@ async fn until_acknowledged(shop: &Shop, orders: usize) {
 async fn until_brewing(shop: &Shop) {
     let in_hand = "select count(*) from drinks where state = 'BREWING'";
     eventually("baristas to have their hands full", async || {
-        match count(shop, in_hand).await {
+        match count(&shop.barista_pool(), in_hand).await {
             3.. => Ok(()),
             in_hand => Err(in_hand),
         }
@@ -107,14 +108,11 @@ async fn until_brewing(shop: &Shop) {
 
 /// Drinks that were begun more than once.
 async fn taken_over(shop: &Shop) -> i64 {
-    count(shop, "select count(*) from drinks where attempt > 1").await
-}
-
-async fn count(shop: &Shop, question: &'static str) -> i64 {
-    let count = sqlx::query_scalar(question)
-        .fetch_one(&shop.barista_pool())
-        .await;
-    count.expect("the database is up")
+    count(
+        &shop.barista_pool(),
+        "select count(*) from drinks where attempt > 1",
+    )
+    .await
 }
 
 #[tokio::test]

@@ -81,7 +81,11 @@ impl ReceptionService for Reception {
         let repeatable = !request.request_id.is_empty();
         let new = match request::place_order(&self.counter.pool, &request).await {
             Ok(new) => new,
-            Err(refusal) => return self.placed_before(&request).await?.ok_or(refusal),
+            Err(refusal) if refusal.code() == Code::InvalidArgument => {
+                return self.placed_before(&request).await?.ok_or(refusal);
+            }
+            // The database is away: to ask it once more would take another half a second.
+            Err(unavailable) => return Err(unavailable),
         };
         let order = place_order(&self.counter, new, deadline)
             .await

@@ -36,7 +36,7 @@ enum Running {
         task: JoinSet<Result<()>>,
         handle: AbortHandle,
     },
-    Child(Daemon),
+    Child(Box<Daemon>),
 }
 
 impl Hosted {
@@ -82,7 +82,7 @@ impl Hosted {
         ensure!(running.is_none(), "{} runs already", self.service.name());
         *running = Some(match &self.logs {
             None => self.spawn().await?,
-            Some(logs) => Running::Child(self.child(logs.clone())?),
+            Some(logs) => Running::Child(Box::new(self.child(logs.clone())?)),
         });
         Ok(())
     }

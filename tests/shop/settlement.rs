@@ -1,0 +1,137 @@
+//! A charge that is undecided is no error: the order is acknowledged, and settled later, once.
+
+use crate::count;
+use proto::reception::v1::{Order, OrderState};
+use shop::{
+    customers::latte,
+    harness::{Options, Shop},
+    services::Service,
+};
+use std::time::{Duration, Instant};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+#[tokio::test]
+async fn an_order_whose_charge_failed_is_charged_later() {
+    let shop = crate::open().await;
+    shop.provider.fail_next(1).await;
+    let order = place_undecided(&shop).await;
+    shop.until_ready(&order).await;
+    assert_eq!(payments(&shop).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_whose_charge_was_never_answered_is_charged_once() {
+    let shop = crate::open().await;
+    shop.provider.lose_next_replies(1).await;
+    let order = place_undecided(&shop).await;
+    assert_eq!(
+        payments(&shop).await,
+        1,
+        "the reply was lost, not the charge"
+    );
+    shop.until_ready(&order).await;
+    assert_eq!(payments(&shop).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_whose_charge_takes_too_long_is_answered_in_time_and_charged_once() {
+    let impatient = Options::default().with(Service::Reception, "CHARGE_TIMEOUT", "300ms");
+    let shop = crate::open_with(impatient).await;
+    shop.provider.delay_next(1, Duration::from_secs(2)).await;
+    let begun = Instant::now();
+    let order = place_undecided(&shop).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    shop.until_ready(&order).await;
+    assert_eq!(payments(&shop).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn orders_placed_while_payments_is_away_are_charged_when_it_is_back() {
+    let shop = crate::open().await;
+    shop.payments.stop().await.expect("it ends well");
+    let orders = [place_undecided(&shop).await, place_undecided(&shop).await];
+    shop.payments.start().await.expect("it starts again");
+    for order in &orders {
+        shop.until_ready(order).await;
+    }
+    assert_eq!(payments(&shop).await, 2);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_decline_that_comes_late_ends_the_order() {
+    let shop = crate::open().await;
+    shop.provider.fail_next(1).await;
+    let mut request = latte();
+    request.payment_token = "tok_declined".to_owned();
+    let order = shop.place(request.clone()).await;
+    assert_eq!(order.state(), OrderState::AwaitingPayment);
+    shop.until(&order, OrderState::Declined).await;
+    let repeated = shop.try_place(request).await.expect_err("it was declined");
+    assert_eq!(repeated.code(), Code::FailedPrecondition);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn without_its_database_reception_says_so_within_a_second_and_stores_nothing() {
+    let shop = crate::open_with(Options {
+        own_servers: true,
+        ..Options::default()
+    })
+    .await;
+    let request = latte();
+    shop.servers.postgres.kill9().await.expect("it was running");
+    // Connections that were open break at the first call, which may find out later.
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let refused = shop
+            .try_place(request.clone())
+            .await
+            .expect_err("nothing can be stored");
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(refused.code(), Code::Unavailable);
+        assert!(
+            refused.get_details_retry_info().is_some(),
+            "a retry is safe"
+        );
+    }
+    shop.servers
+        .postgres
+        .restart()
+        .await
+        .expect("it starts again");
+    shop.servers
+        .postgres
+        .ready()
+        .await
+        .expect("it starts again");
+    assert_eq!(payments(&shop).await, 0);
+    let placed = shop.place(request).await;
+    shop.until_ready(&placed).await;
+    let books = shop.books(true).await.expect("the databases are up");
+    assert_eq!(books.summary.charges, 1);
+    shop.close().await;
+}
+
+async fn place_undecided(shop: &Shop) -> Order {
+    let order = shop.place(latte()).await;
+    assert_eq!(order.state(), OrderState::AwaitingPayment);
+    order
+}
+
+/// How many payments the provider has decided.
+async fn payments(shop: &Shop) -> i64 {
+    count(&shop.payments_pool(), "select count(*) from payments").await
+}
