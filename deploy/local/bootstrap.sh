@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sees to what cargo does not bring: a Java runtime 17, Maven, a C compiler and make.
+# Sees to what cargo does not bring: a Java runtime 17, Maven, make, and a C and a C++
+# compiler (librdkafka's configure asks for both).
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it says what to
 # install. Silent and quick when nothing is missing.
 set -eu
@@ -10,7 +11,7 @@ missing=""
 need() { missing="$missing $1"; }
 { command -v java >/dev/null && [ "$(major)" -ge 17 ]; } 2>/dev/null || need openjdk-17-jre-headless
 command -v mvn >/dev/null || need maven
-{ command -v cc && echo '#include <stdio.h>' | cc -E -; } >/dev/null 2>&1 || need "gcc libc6-dev"
+{ command -v c++ && echo '#include <stdio.h>' | cc -E -; } >/dev/null 2>&1 || need "gcc g++ libc6-dev"
 command -v make >/dev/null || need make
 
 if ! command -v cargo >/dev/null; then
@@ -36,7 +37,7 @@ fi
 cat >&2 <<END
 Missing on this machine:$missing
     Debian, Ubuntu:  sudo apt-get install --no-install-recommends$missing
-    Fedora:          sudo dnf install java-21-openjdk-headless maven gcc make
+    Fedora:          sudo dnf install java-21-openjdk-headless maven gcc gcc-c++ make
     macOS:           brew install openjdk maven; xcode-select --install
 Then run the same command again.
 END

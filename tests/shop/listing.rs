@@ -55,7 +55,7 @@ async fn orders_are_listed_by_state_name_and_time() {
         customer_name: "Bob".to_owned(),
         ..pages_of(10)
     };
-    assert_eq!(ids(list(&shop, by_name).await.0), [bobs.order_id.clone()]);
+    assert_eq!(ids(list(&shop, by_name).await.0), [bobs.order_id.as_str()]);
     let from = ListOrdersRequest {
         create_time_from: bobs.create_time,
         ..pages_of(10)
