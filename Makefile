@@ -8,7 +8,7 @@ help: ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 up: build ## Open the shop in the background, order a coffee, show where everything is
-	@$(SHOP) up --detach
+	@$(SHOP) up --detach --quiet
 	@$(SHOP) order
 	@$(SHOP) status
 

@@ -175,7 +175,9 @@ fn with_reflection(mut routes: RoutesBuilder, names: &[&'static str]) -> Routes 
     let builder = || {
         let all = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // No service's: with these, grpcurl shows the details of our errors as text.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
         names
             .iter()
             .fold(all, |builder, name| builder.with_service_name(*name))

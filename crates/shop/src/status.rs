@@ -12,6 +12,9 @@ use crate::{dir::ShopDir, part::Part, ports, probe::Probe, services::Service, st
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// An order for grpcurl.
+const ORDER: &str = r#"-d '{"customer_name":"Ada","items":[{"drink":"latte","size":"small","quantity":1}],"payment_token":"tok_visa"}' "#;
+
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -26,7 +29,9 @@ pub async fn run(_options: Options, dir: ShopDir) -> Result<()> {
     if !state.is_open() {
         bail!("the shop is closed; `shop up` opens it");
     }
-    match print(&state).await? {
+    let ready = print(&state).await?;
+    print_hints(&state, "shop down");
+    match ready {
         true => Ok(()),
         false => bail!(
             "not every part is ready; `shop logs NAME` says why, `shop up` starts what has ended"
@@ -55,6 +60,36 @@ pub async fn print(state: &State) -> Result<bool> {
         anstream::println!("{style}{}{style:#}", row.line(widths));
     }
     Ok(rows.iter().all(|row| row.ready))
+}
+
+/// What to do next, for copying.
+pub fn print_hints(state: &State, close: &str) {
+    let commands = [
+        ("shop order", "place an order and follow it"),
+        ("shop books", "check every order against drinks and charges"),
+        ("shop logs NAME", "see what a part says"),
+        (close, "close the shop"),
+    ];
+    anstream::println!();
+    for (command, what) in commands {
+        anstream::println!("  {command:18}{what}");
+    }
+    let Some(reception) = state.addresses.get(&Part::Reception) else {
+        return;
+    };
+    anstream::println!();
+    for call in [
+        "list",
+        "coffeeshop.reception.v1.ReceptionService/ListMenuItems",
+        "coffeeshop.reception.v1.ReceptionService/PlaceOrder",
+    ] {
+        let body = if call.ends_with("PlaceOrder") {
+            ORDER
+        } else {
+            ""
+        };
+        anstream::println!("  grpcurl -plaintext {body}{reception} {call}");
+    }
 }
 
 struct Row {

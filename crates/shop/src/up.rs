@@ -13,7 +13,6 @@ use crate::{
     closing,
     dir::ShopDir,
     lock,
-    part::Part,
     process::Identity,
     progress::Progress,
     services::Service,
@@ -38,6 +37,9 @@ pub struct Options {
     /// Return when all is ready, and leave the shop running.
     #[arg(long, short)]
     detach: bool,
+    /// Do not print where everything is; `shop status` does.
+    #[arg(long, short)]
+    quiet: bool,
     /// Factor on brew times; 0 brews at once [default: 1, or as it is if the shop is open].
     #[arg(long, env = "BREW_SCALE", value_name = "FACTOR", value_parser = brew_scale)]
     brew_scale: Option<f64>,
@@ -81,29 +83,13 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let progress = Progress::on_stderr();
     let watch = open(&options, &dir, &progress, &stop).await?;
     let state = State::load(&dir)?;
-    status::print(&state).await?;
-    print_hints(&state, watch);
+    if !options.quiet {
+        status::print(&state).await?;
+        status::print_hints(&state, if watch { "Ctrl-C" } else { "shop down" });
+    }
     match watch {
         true => foreground::watch(&dir, &progress, &stop).await,
         false => Ok(()),
-    }
-}
-
-fn print_hints(state: &State, watch: bool) {
-    let reception = state.addresses.get(&Part::Reception);
-    let grpcurl = reception.map(|address| format!("grpcurl -plaintext {address} list"));
-    let close = if watch { "Ctrl-C" } else { "shop down" };
-    anstream::println!();
-    for (command, what) in [
-        ("shop order", "place an order and follow it"),
-        (
-            grpcurl.as_deref().unwrap_or("shop status"),
-            "see what can be called",
-        ),
-        ("shop logs NAME", "see what a part says"),
-        (close, "close the shop"),
-    ] {
-        anstream::println!("  {command:44}{what}");
     }
 }
 
