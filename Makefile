@@ -1,4 +1,5 @@
-# The front door. Anything with an `if` in it is in the `shop` program.
+# The front door. What it takes to get tools onto a machine is shell, in deploy/local;
+# everything else is the `shop` program.
 CARGO = cargo
 SHOP  = target/debug/shop
 
@@ -12,8 +13,8 @@ up: build ## Open the shop in the background, order a coffee, show where everyth
 	@$(SHOP) order
 	@$(SHOP) status
 
-down: build ## Close the shop; its data stay
-	@$(SHOP) down
+down: ## Close the shop; its data stay
+	@test ! -x $(SHOP) || $(SHOP) down
 
 order: build ## Order a latte and watch it
 	@$(SHOP) order

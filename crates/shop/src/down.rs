@@ -1,6 +1,6 @@
 //! `shop down`: ends everything that `shop up` started; data survive, unless `--wipe`.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context as _, Result};
 
@@ -22,7 +22,7 @@ pub struct Options {
 
 /// Closes the shop.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    if !dir.path().is_dir() {
+    if !dir.lock().exists() {
         anstream::println!("There is no shop here.");
         return Ok(());
     }
@@ -44,11 +44,25 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     Ok(())
 }
 
+/// Deletes what a shop makes, and nothing else: the folder may be one that holds other things.
 fn wipe(dir: &ShopDir, state: &State) -> Result<()> {
-    for folder in [dir.postgres(), dir.path().to_owned()] {
-        remove(&folder)?;
+    let own = [
+        dir.postgres(),
+        dir.path().join("postgres"),
+        dir.kafka(),
+        dir.logs(),
+        dir.state(),
+        dir.lock(),
+    ];
+    for path in own {
+        remove(&path)?;
     }
-    anstream::println!("Its data and logs are deleted.");
+    match fs::remove_dir(dir.path()) {
+        Err(error) if error.kind() != ErrorKind::DirectoryNotEmpty => {
+            return Err(error).with_context(|| format!("cannot delete {}", dir.path().display()));
+        }
+        _ => anstream::println!("Its data and logs are deleted."),
+    }
     if state.given.database_url.is_some() {
         anstream::println!("The databases on the server of DATABASE_URL are still there.");
     }
@@ -58,10 +72,33 @@ fn wipe(dir: &ShopDir, state: &State) -> Result<()> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("cannot delete {}", folder.display()))?;
+fn remove(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    removed.with_context(|| format!("cannot delete {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wiping_a_shop_leaves_the_files_of_others() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let options = crate::dir::Options {
+            dir: Some(folder.path().to_owned()),
+        };
+        let dir = ShopDir::find(&options)?;
+        fs::create_dir_all(dir.logs())?;
+        fs::write(dir.state(), "{}")?;
+        fs::write(folder.path().join("photo"), "of a cat")?;
+        wipe(&dir, &State::default())?;
+        let left: Vec<_> = fs::read_dir(folder.path())?.collect::<Result<_, _>>()?;
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(folder.path().join("photo").exists());
+        Ok(())
     }
-    Ok(())
 }

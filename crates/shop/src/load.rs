@@ -60,6 +60,14 @@ pub struct Options {
 
 /// Loads an open shop and prints the figures; an error if the books are wrong afterwards.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
+    let interrupted = lifecycle::stop_on_signals()?;
+    tokio::select! {
+        measured = measure(options, dir) => measured,
+        () = interrupted.cancelled() => bail!("interrupted; nothing was measured"),
+    }
+}
+
+async fn measure(options: Options, dir: ShopDir) -> Result<()> {
     let state = State::load(&dir)?;
     ensure!(
         state.alive(Part::Reception).is_some(),
@@ -79,19 +87,27 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
         .get(&Part::Reception)
         .context("reception has no address")?;
     let url = format!("http://{reception}");
-    let warmup = Duration::from_secs(options.warmup);
-    order_for(warmup, "warming up", &url, options.clients, &progress).await?;
+    let crowd = Crowd {
+        url,
+        clients: options.clients,
+        history: History::default(),
+        progress,
+    };
+    crowd
+        .order_for(Duration::from_secs(options.warmup), "warming up")
+        .await?;
     rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
 
     let meter = Meter::start(&state);
     let (began, begin_time) = (Instant::now(), chrono::Utc::now());
-    let seconds = Duration::from_secs(options.seconds);
-    let placed = order_for(seconds, "ordering", &url, options.clients, &progress).await?;
+    let placed = crowd
+        .order_for(Duration::from_secs(options.seconds), "ordering")
+        .await?;
     let ordering = began.elapsed();
     rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
     let cost = meter.stop();
     let ready = rows::ready_since(&ledgers.reception, begin_time).await?;
-    let books = books::command::read(&dir, true).await?;
+    let books = books::check(&ledgers, &crowd.history.acknowledged(), true).await?;
 
     let shop = report::Shop {
         clients: options.clients,
@@ -110,27 +126,28 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     }
 }
 
-async fn order_for(
-    time: Duration,
-    what: &str,
-    url: &str,
+/// Clients, and what they were told.
+struct Crowd {
+    url: String,
     clients: u32,
-    progress: &Progress,
-) -> Result<clients::Placed> {
-    let step = progress.step(format!(
-        "{what} for {} s with {clients} clients",
-        time.as_secs()
-    ));
-    let stop = Stop::new();
-    let placed = clients::run(url, clients, History::default(), stop.clone());
-    let timer = async {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        stop.cancel();
-    };
-    let (placed, ()) = tokio::join!(placed, timer);
-    step.done(what);
-    placed
+    history: History,
+    progress: Progress,
+}
+
+impl Crowd {
+    async fn order_for(&self, time: Duration, what: &str) -> Result<clients::Placed> {
+        let (clients, seconds) = (self.clients, time.as_secs());
+        let step = self
+            .progress
+            .step(format!("{what} for {seconds} s with {clients} clients"));
+        let stop = Stop::new();
+        let placed = clients::run(&self.url, clients, self.history.clone(), stop.clone());
+        let timer = async {
+            tokio::time::sleep(time).await;
+            stop.cancel();
+        };
+        let (placed, ()) = tokio::join!(placed, timer);
+        step.done(what);
+        placed
+    }
 }

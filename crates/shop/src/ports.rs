@@ -1,6 +1,12 @@
 //! Ports: free ones for servers, and a clear word about a fixed one that is taken.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
+};
 
 use anyhow::{Context as _, Result, bail};
 use rand::Rng as _;
@@ -9,17 +15,25 @@ use rand::Rng as _;
 /// that retries against a dead server sooner or later gets the server's own port, connects to
 /// itself, and the server cannot come back.
 const FREE: std::ops::Range<u16> = 20_000..32_000;
-const TRIES: usize = 200;
+const TRIES: u16 = 200;
+
+/// How many ports this process has asked for. It begins at a random one and goes on from there, so
+/// that it never names a port twice before somebody could bind it.
+static ASKED: AtomicU16 = AtomicU16::new(0);
+static BEGIN: LazyLock<u16> = LazyLock::new(|| rand::rng().random_range(0..FREE.end - FREE.start));
 
 /// This port on this machine alone.
 pub fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A port that nobody listens on. It is not reserved: a stranger may still be faster.
+/// A port that nobody listens on, and that this process has not named before. It is not reserved: a
+/// stranger may still be faster.
 pub fn free() -> Result<u16> {
-    let mut candidates = (0..TRIES).map(|_| rand::rng().random_range(FREE));
-    candidates
+    let count = FREE.end - FREE.start;
+    let next = || FREE.start + (*BEGIN + ASKED.fetch_add(1, Ordering::Relaxed) % count) % count;
+    (0..TRIES)
+        .map(|_| next())
         .find(|port| is_free(*port))
         .context("no free port between 20000 and 32000")
 }

@@ -64,16 +64,21 @@ pub async fn print(state: &State) -> Result<bool> {
 
 /// What to do next, for copying.
 pub fn print_hints(state: &State, close: &str) {
+    // As this program was called: it is not on the PATH.
+    let shop = env::args().next().unwrap_or_else(|| "shop".to_owned());
+    let width = shop.len() + 12;
     let commands = [
-        ("shop order", "place an order and follow it"),
-        ("shop books", "check every order against drinks and charges"),
-        ("shop logs NAME", "see what a part says"),
-        (close, "close the shop"),
+        ("order", "place an order and follow it"),
+        ("books", "check every order against drinks and charges"),
+        ("logs NAME", "see what a part says"),
     ];
     anstream::println!();
     for (command, what) in commands {
-        anstream::println!("  {command:18}{what}");
+        let command = format!("{shop} {command}");
+        anstream::println!("  {command:width$}{what}");
     }
+    let close = close.replace("shop", &shop);
+    anstream::println!("  {close:width$}close the shop");
     let Some(reception) = state.addresses.get(&Part::Reception) else {
         return;
     };

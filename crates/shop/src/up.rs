@@ -71,8 +71,8 @@ impl Options {
 
 fn brew_scale(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(scale) if (0.0..=1000.0).contains(&scale) => Ok(scale),
-        _ => Err("a number from 0 to 1000".to_owned()),
+        Ok(scale) if (0.0..=100.0).contains(&scale) => Ok(scale),
+        _ => Err("a number from 0 to 100".to_owned()),
     }
 }
 

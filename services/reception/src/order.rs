@@ -45,7 +45,7 @@ pub struct Order {
     pub create_time: DateTime<Utc>,
     /// When it last changed.
     pub update_time: DateTime<Utc>,
-    /// When its last drink was booked.
+    /// When it was learned that its last drink is booked.
     pub ready_time: Option<DateTime<Utc>>,
     /// The changes that are known here: all, the new ones, or none.
     pub history: Vec<HistoryEntry>,

@@ -26,7 +26,7 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     }
     match books.findings.len() {
         0 => Ok(()),
-        findings => bail!("the promise is broken: {findings} findings"),
+        findings => bail!("the promise is broken; findings: {findings}"),
     }
 }
 

@@ -45,7 +45,7 @@ impl Books {
         let red = anstyle::AnsiColor::Red.on_default();
         write!(
             f,
-            "{red}✘{red:#} the books are wrong: {} findings",
+            "{red}✘{red:#} the books are wrong; findings: {}",
             self.findings.len()
         )?;
         self.findings
