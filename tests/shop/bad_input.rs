@@ -60,6 +60,11 @@ fn items() -> Vec<Case> {
             &["items"],
         ),
         (
+            "NUL in a drink",
+            lines(vec![item("latte\0", "large", 1)]),
+            &["items[0].drink"],
+        ),
+        (
             "336.00 EUR",
             lines(vec![item("latte", "large", 20); 4]),
             &["items"],

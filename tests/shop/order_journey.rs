@@ -10,9 +10,9 @@ use proto::{
 };
 use shop::{
     customers::{item, latte},
-    harness::{Options, Shop},
-    services::Service,
+    harness::{Shop, patience},
 };
+use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
 #[tokio::test]
@@ -78,27 +78,40 @@ async fn the_server_computes_prices_from_its_menu() {
 
 #[tokio::test]
 async fn a_watcher_sees_an_order_live_and_resumes_after_what_it_has_seen() {
-    let slowly = Options::default().with(Service::Barista, "BREW_SCALE", "0.1");
-    let shop = crate::open_with(slowly).await;
+    let shop = crate::open().await;
+    // Without a barista the order stays PAID: whatever follows is seen as it happens.
+    shop.barista.stop().await.expect("it ends well");
     let placed = shop.place(latte()).await;
-    let mut watch = watch(&shop, &placed, 0).await.expect("the order exists");
-    let mut seen = vec![next(&mut watch).await];
-    while seen
-        .last()
-        .is_some_and(|order| order.state() != OrderState::Ready)
-    {
-        seen.push(next(&mut watch).await);
-    }
-    let states: Vec<OrderState> = seen.iter().map(Order::state).collect();
-    let expected = [OrderState::Paid, OrderState::Preparing, OrderState::Ready];
-    assert_eq!(states, expected, "brewing takes long enough to see each");
-
-    let ready = seen.last().expect("it has just been seen");
-    let mut resumed = self::watch(&shop, &placed, ready.revision - 1)
+    let mut watching = watch(&shop, &placed, 0).await.expect("the order exists");
+    let paid = next(&mut watching).await;
+    assert_eq!(paid.state(), OrderState::Paid);
+    let mut resumed = watch(&shop, &placed, paid.revision)
         .await
         .expect("the order exists");
-    assert_eq!(next(&mut resumed).await, *ready);
+    shop.barista.start().await.expect("it starts again");
+
+    let seen = until_ready(&mut watching).await;
+    assert!(rise_from(paid.revision, &seen), "{seen:#?}");
+    let ready = seen.last().expect("it has just been seen");
+    let history: Vec<i64> = ready.history.iter().map(|entry| entry.revision).collect();
+    assert_eq!(history, (1..=ready.revision).collect::<Vec<_>>());
+
+    let seen = until_ready(&mut resumed).await;
+    assert!(rise_from(paid.revision, &seen), "{seen:#?}");
+    assert_eq!(seen.last(), Some(ready));
+    let mut late = watch(&shop, &placed, ready.revision - 1)
+        .await
+        .expect("the order exists");
+    assert_eq!(next(&mut late).await, *ready);
     shop.close().await;
+}
+
+/// A watcher may skip revisions, but none comes twice or late.
+fn rise_from(revision: i64, seen: &[Order]) -> bool {
+    let revisions = seen.iter().map(|order| order.revision);
+    std::iter::once(revision)
+        .chain(revisions)
+        .is_sorted_by(|earlier, later| earlier < later)
 }
 
 #[tokio::test]
@@ -187,13 +200,26 @@ async fn watch(shop: &Shop, order: &Order, after_revision: i64) -> Result<Watchi
 
 async fn next(watch: &mut Watching) -> Order {
     loop {
-        let update = watch
-            .message()
+        let update = timeout(patience(), watch.message())
             .await
+            .expect("something comes, if only a heartbeat")
             .expect("the stream is whole")
             .expect("it goes on");
         if let Some(Update::Order(order)) = update.update {
             return order;
+        }
+    }
+}
+
+/// What comes until the order is READY.
+async fn until_ready(watch: &mut Watching) -> Vec<Order> {
+    let mut seen = Vec::new();
+    loop {
+        let order = next(watch).await;
+        let state = order.state();
+        seen.push(order);
+        if state == OrderState::Ready {
+            return seen;
         }
     }
 }

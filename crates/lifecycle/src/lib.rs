@@ -16,5 +16,5 @@ mod signals;
 mod tasks;
 
 pub use signals::stop_on_signals;
-pub use tasks::Tasks;
+pub use tasks::{Tasks, holding};
 pub use tokio_util::sync::CancellationToken as Stop;

@@ -89,7 +89,21 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
         .connect_lazy_with(connect))
 }
 
-const SETTINGS: [(&str, &str); 4] = [
+/// What one transaction or statement may take, seen from here: longer than the server's own
+/// limits, so that it bites only when the server has vanished without a word.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// Bounds work on the database from this side. sqlx has no TCP keepalive: it waits for ever on
+/// a server that vanished.
+///
+/// # Errors
+/// The work's own, or [`sqlx::Error::PoolTimedOut`] when it took too long.
+pub async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let done = time::timeout(PATIENCE, work).await;
+    done.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+const SETTINGS: [(&str, &str); 5] = [
     // Ends what its caller gave up on: the server does not notice by itself.
     ("statement_timeout", "2s"),
     // A process that stalls inside a transaction holds row locks, and holds back the
@@ -97,11 +111,14 @@ const SETTINGS: [(&str, &str); 4] = [
     ("idle_in_transaction_session_timeout", "5s"),
     // The same for a transaction that is busy, but never done.
     ("transaction_timeout", "10s"),
-    // Every statement of a service finds its rows by an index. On the small tables of a
+    // Every statement on a table that grows finds its rows by an index. On the small tables of a
     // new database the planner prefers to read them whole, and keeps that plan while they
     // grow, until somebody analyzes them: 2,500 rows read for each one wanted, in a load
     // run of half a minute.
     ("enable_seqscan", "off"),
+    // Compiling a statement takes longer than any of ours; before PostgreSQL 18 the setting
+    // above makes some look expensive enough for it.
+    ("jit", "off"),
 ];
 
 /// A migration may rewrite a table, or wait for the one that another instance runs.

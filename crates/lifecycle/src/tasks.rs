@@ -12,6 +12,13 @@ use tokio::{
     time,
 };
 
+/// Runs a task, and drops `guard` when it ends, however it ends: what waits for the last of
+/// several tasks holds a guard in each.
+pub async fn holding<T>(guard: impl Send, task: impl Future<Output = T>) -> T {
+    let _held = guard;
+    task.await
+}
+
 /// The tasks of a process. Dropping it aborts them.
 pub struct Tasks {
     stop: Stop,

@@ -74,6 +74,9 @@ pub enum Malformed {
     /// There is no value: a tombstone, which no publisher of ours writes.
     #[error("the message has no value")]
     NoValue,
+    /// The headers cannot even be read.
+    #[error("the name of a header is not UTF-8")]
+    Headers,
     /// A required header is absent.
     #[error("header {0} is missing")]
     Missing(&'static str),

@@ -12,8 +12,8 @@
 //!
 //! A batch is one transaction. If one of its messages cannot be handled now, the
 //! batch is rolled back and its messages are handled one by one, so that one bad
-//! order cannot hurt its neighbors: poison is parked and passed, and a message
-//! that asks for a retry holds back its own partition only.
+//! order hurts its neighbors as little as it can: poison is parked and passed, and a
+//! message that has to wait holds back its own partition only.
 
 /// The transaction.
 mod apply;
@@ -235,7 +235,10 @@ impl<H: Handler> Inbox<H> {
                 self.handler.committed();
                 // Crash here: the effect is durable, the offset is not stored. The
                 // batch is delivered again and meets its ids in the inbox.
-                self.store_offsets(&receive::next_offsets(&self.batch));
+                let next = receive::next_offsets(&self.batch);
+                self.store_offsets(&next);
+                next.keys()
+                    .for_each(|partition| self.holds.forget(*partition));
                 processed
             }
             Attempt::Retry(_) | Attempt::Poison(_) => self.one_by_one().await?,
@@ -344,8 +347,14 @@ async fn patiently<T>(stop: &CancellationToken, batch: impl Future<Output = T>) 
 /// Commits the stored offsets and leaves the group. Dropping a consumer blocks, and
 /// has been seen to hang: it gets a thread of its own and a few seconds.
 async fn close(consumer: Consumer) {
-    let closed = tokio::task::spawn_blocking(move || drop(consumer));
-    if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+    let (closed, wait) = tokio::sync::oneshot::channel();
+    // Not one of tokio's threads: the runtime would wait for it at its end, without limit.
+    std::thread::spawn(move || {
+        drop(consumer);
+        // Nobody waits any more if it took too long.
+        let _ = closed.send(());
+    });
+    if tokio::time::timeout(CLOSE_PATIENCE, wait).await.is_err() {
         tracing::warn!("the Kafka consumer did not close in time; its group will notice");
     }
 }

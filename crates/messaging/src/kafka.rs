@@ -31,11 +31,13 @@ pub struct Options {
     pub kafka_brokers: String,
     /// Partitions of a topic when it is created. Bounds how many processes of one
     /// service can share the work.
-    #[arg(long, env = "TOPIC_PARTITIONS", default_value_t = 8)]
+    #[arg(long, env = "TOPIC_PARTITIONS", default_value_t = 8,
+          value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub topic_partitions: i32,
     /// Replicas of a topic when it is created: 1 on a laptop; 3 in production, where
     /// two must have a message before it counts as sent.
-    #[arg(long, env = "TOPIC_REPLICATION", default_value_t = 1)]
+    #[arg(long, env = "TOPIC_REPLICATION", default_value_t = 1,
+          value_parser = clap::value_parser!(i32).range(1..=9))]
     pub topic_replication: i32,
     /// How long Kafka keeps a message. A consumer that is away for longer misses it.
     #[arg(long, env = "TOPIC_RETENTION", default_value = "7days", value_parser = humantime::parse_duration)]

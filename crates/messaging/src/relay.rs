@@ -23,6 +23,7 @@ use crate::{
     outbox::Waker,
 };
 use futures::future::join_all;
+use lifecycle::postgres::bounded;
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureRecord},
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Options {
     /// How long a relay keeps its parts of the outbox without renewing them. After a
     /// kill -9 its events wait for this long.
-    #[arg(long, env = "OUTBOX_LEASE", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "OUTBOX_LEASE", default_value = "5s", value_parser = lease)]
     pub outbox_lease: Duration,
     /// The most events that are published of one part at a time.
     #[arg(long, env = "OUTBOX_BATCH", default_value_t = 500,
@@ -46,6 +47,17 @@ pub struct Options {
     pub outbox_batch: i64,
 }
 
+fn lease(text: &str) -> anyhow::Result<Duration> {
+    let lease = humantime::parse_duration(text)?;
+    anyhow::ensure!(
+        lease >= SHORTEST_LEASE,
+        "under {SHORTEST_LEASE:?} a lease would be over before a batch is sent, and nothing published"
+    );
+    Ok(lease)
+}
+
+/// Renewed three times in its duration, over a connection that may be slow.
+const SHORTEST_LEASE: Duration = Duration::from_millis(300);
 /// Between two looks at an outbox in which nothing happens.
 const POLL_MAX: Duration = Duration::from_millis(250);
 /// After a wake that found nothing: its rows may be above the horizon for a moment.
@@ -133,8 +145,8 @@ impl Relay {
     /// # Errors
     /// See [`Error`]. Whatever was not published stays where it is.
     pub async fn publish_batch(&mut self) -> Result<Published, Error> {
-        self.leases.balance_if_due().await?;
-        let rows = store::unsent(&self.pool, self.leases.owner, self.batch).await?;
+        bounded(self.leases.balance_if_due()).await?;
+        let rows = bounded(store::unsent(&self.pool, self.leases.owner, self.batch)).await?;
         if rows.is_empty() {
             return Ok(Published::default());
         }
@@ -144,7 +156,7 @@ impl Relay {
         // published again, and the consumers' inboxes absorb them.
         let (cursors, refused) = settled(&rows, acks);
         let acknowledged = cursors.iter().map(|cursor| cursor.events).sum();
-        let moved = store::advance(&self.pool, self.leases.owner, &cursors).await?;
+        let moved = bounded(store::advance(&self.pool, self.leases.owner, &cursors)).await?;
         if let Some((event_id, source)) = refused {
             self.topic_exists &=
                 source.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition);
@@ -189,7 +201,7 @@ impl Relay {
         loop {
             tokio::select! {
                 acks = &mut acks => return Ok(acks),
-                _ = renewal.tick() => self.leases.renew().await?,
+                _ = renewal.tick() => bounded(self.leases.renew()).await?,
             }
         }
     }
@@ -214,7 +226,8 @@ impl Relay {
             .map_err(|(error, _)| error)
     }
 
-    /// Publishes until it is told to stop, then hands its leases over.
+    /// Publishes until it is told to stop, then what is left, and hands its leases over.
+    /// Stop it after everything that writes events.
     ///
     /// # Errors
     /// None today: whatever goes wrong is tried again.
@@ -234,6 +247,14 @@ impl Relay {
                     POLL_MIN
                 }
             };
+        }
+        // Who writes events has stopped before us: what they wrote last goes out now.
+        let rest = async { while self.publish_batch().await.is_ok_and(|p| p.acknowledged > 0) {} };
+        if tokio::time::timeout(STOP_PATIENCE, rest).await.is_err() {
+            tracing::warn!(
+                topic = self.topic,
+                "events are left in the outbox for the next start"
+            );
         }
         self.farewell().await;
         Ok(())

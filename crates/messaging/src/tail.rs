@@ -7,6 +7,7 @@
 //! sent is read from the order itself.
 
 use crate::outbox::{PARTS, Waker};
+use lifecycle::postgres::bounded;
 use sqlx::PgPool;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +103,9 @@ impl Tail {
         report: impl Fn(&[Change]) -> bool,
     ) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            let changes = self.next_batch().await.unwrap_or_else(|error| {
+            let look = stop.run_until_cancelled(bounded(self.next_batch())).await;
+            let Some(look) = look else { break };
+            let changes = look.unwrap_or_else(|error| {
                 tracing::debug!(%error, "watchers wait");
                 Vec::new()
             });

@@ -32,7 +32,7 @@ pub use config::Config;
 
 use brewing::Workforce;
 use events::Orders;
-use lifecycle::{Stop, Tasks, postgres};
+use lifecycle::{Stop, Tasks, holding, postgres};
 use messaging::{inbox::Inbox, outbox::Waker, relay::Relay};
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
@@ -45,7 +45,7 @@ const READY_SERVICE: &str = "coffeeshop.barista.v1.BaristaService";
 const SOURCE: &str = "/coffeeshop/barista";
 /// What the loops may take to stop once the calls are drained. They bound their steps by
 /// less.
-const LOOPS_GRACE: Duration = Duration::from_secs(12);
+const LOOPS_GRACE: Duration = Duration::from_secs(15);
 
 /// The schema.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -113,8 +113,12 @@ async fn start(
         config.relay,
     )?;
     let workforce = Workforce::new(pool, &config.brewing, workforce_waker, relay_waker);
-    tasks.spawn("relay", relay.run(drained.clone()));
-    tasks.spawn("workforce", workforce.run(drained.clone()));
-    tasks.spawn("inbox", inbox.run(drained.clone()));
+    // The relay outlives those who write events, to publish the last of them.
+    let quiet = Stop::new();
+    let writers = Arc::new(quiet.clone().drop_guard());
+    let workforce = holding(writers.clone(), workforce.run(drained.clone()));
+    tasks.spawn("workforce", workforce);
+    tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
+    tasks.spawn("relay", relay.run(quiet));
     Ok(())
 }

@@ -9,7 +9,9 @@ create table menu_items (
     currency_code text   not null default 'EUR',
     price_minor   bigint not null,
     constraint menu_items_pkey primary key (drink, size),
-    constraint menu_items_price_positive check (price_minor > 0)
+    constraint menu_items_price_positive check (price_minor > 0),
+    -- The provider takes no other, and lines of different currencies have no sum.
+    constraint menu_items_currency_eur check (currency_code = 'EUR')
 );
 
 insert into menu_items (drink, size, title, price_minor) values

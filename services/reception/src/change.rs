@@ -55,7 +55,6 @@ pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<
         .collect();
     let mut events = Vec::new();
     let mut results = Vec::with_capacity(changes.len());
-    let mut touched = Vec::new();
     for change in changes {
         let Some(locked) = orders.get_mut(&change.order_id) else {
             results.push(Changed::Unknown);
@@ -69,10 +68,8 @@ pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<
                 change.trace.clone(),
             ));
         }
-        touched.push(change.order_id);
         results.push(result);
     }
-    orders.retain(|id, _| touched.contains(id));
     write(conn, orders.into_values().collect(), &events).await?;
     Ok(results)
 }
@@ -86,18 +83,20 @@ pub fn now() -> DateTime<Utc> {
 
 /// Applies one change to a locked order, in memory.
 fn fold(locked: &mut Locked, change: &Change) -> Changed {
-    if let Some(revision) = change.ticket_revision {
-        if revision <= locked.ticket_revision {
-            return Changed::Absorbed(locked.order.clone());
-        }
-        locked.ticket_revision = revision;
+    let heard = change.ticket_revision.unwrap_or(locked.ticket_revision);
+    if change.ticket_revision.is_some() && heard <= locked.ticket_revision {
+        return Changed::Absorbed(locked.order.clone());
     }
     match locked.order.clone().apply(change.event.clone(), now()) {
         Transition::Applied(order) => {
-            locked.order = order.clone();
+            (locked.order, locked.ticket_revision) = (order.clone(), heard);
             Changed::Applied(order)
         }
-        Transition::Absorbed(order, _) => Changed::Absorbed(order),
+        Transition::Absorbed(order, _) => {
+            locked.ticket_revision = heard;
+            Changed::Absorbed(order)
+        }
+        // The revision is not taken as heard: said again later, it may be right.
         Transition::Refused(illegal) => Changed::Refused(illegal),
     }
 }

@@ -8,12 +8,13 @@ mod request;
 mod watching;
 
 use crate::{
+    order::OrderId,
     place_order::{self, Counter, place_order},
     store::read,
     watch::Watchers,
 };
 use futures::{Stream, StreamExt as _};
-use lifecycle::Stop;
+use lifecycle::{Stop, postgres::bounded};
 use proto::reception::v1::{
     self as wire,
     reception_service_server::{ReceptionService, ReceptionServiceServer},
@@ -56,11 +57,8 @@ impl ReceptionService for Reception {
         request: Request<wire::ListMenuItemsRequest>,
     ) -> Result<Response<wire::ListMenuItemsResponse>, Status> {
         let (after, limit) = request::list_menu_items(&request.into_inner())?;
-        let after = after
-            .as_ref()
-            .map(|(drink, size)| (drink.as_str(), size.as_str()));
         let mut conn = self.connection().await?;
-        let mut items = read::menu(&mut conn, after, limit + 1)
+        let mut items = bounded(read::menu(&mut conn, after.as_ref(), limit + 1))
             .await
             .map_err(store_error)?;
         let next_page_token = next_page(&mut items, limit, request::MENU_PAGES, request::menu_key);
@@ -87,6 +85,7 @@ impl ReceptionService for Reception {
             // The database is away: to ask it once more would take another half a second.
             Err(unavailable) => return Err(unavailable),
         };
+        about(new.order.order_id);
         let order = place_order(&self.counter, new, deadline)
             .await
             .map_err(|error| place_order_error(&error, repeatable))?;
@@ -104,10 +103,12 @@ impl ReceptionService for Reception {
         let (name, order) = match by {
             request::By::OrderId(id) => (
                 id.to_string(),
-                read::by_id(&mut conn, id).await.map_err(store_error)?,
+                bounded(read::by_id(&mut conn, id))
+                    .await
+                    .map_err(store_error)?,
             ),
             request::By::RequestId(id) => {
-                let found = read::by_request_id(&mut conn, id)
+                let found = bounded(read::by_request_id(&mut conn, id))
                     .await
                     .map_err(store_error)?;
                 (id.to_string(), found.map(|(order, _)| order))
@@ -125,9 +126,14 @@ impl ReceptionService for Reception {
     ) -> Result<Response<wire::ListOrdersResponse>, Status> {
         let list = request::list_orders(&request.into_inner())?;
         let mut conn = self.connection().await?;
-        let mut orders = read::list(&mut conn, &list.filter, list.before, list.limit + 1)
-            .await
-            .map_err(store_error)?;
+        let mut orders = bounded(read::list(
+            &mut conn,
+            &list.filter,
+            list.before,
+            list.limit + 1,
+        ))
+        .await
+        .map_err(store_error)?;
         let next_page_token = next_page(&mut orders, list.limit, &list.pages, |order| {
             order.order_id.to_string()
         });
@@ -146,6 +152,7 @@ impl ReceptionService for Reception {
         request: Request<wire::WatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
         let (order_id, after) = request::watch_order(&request.into_inner())?;
+        about(order_id);
         let (pool, subscription) = (self.counter.pool.clone(), self.watchers.subscribe(order_id));
         let watch = Watch {
             pool,
@@ -186,7 +193,7 @@ impl Reception {
             return Ok(None);
         };
         let mut conn = self.connection().await?;
-        let known = read::by_request_id(&mut conn, request_id)
+        let known = bounded(read::by_request_id(&mut conn, request_id))
             .await
             .map_err(store_error)?;
         let Some((order, hash)) = known else {
@@ -204,6 +211,11 @@ impl Reception {
     async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Status> {
         self.counter.pool.acquire().await.map_err(store_error)
     }
+}
+
+/// Says in the call's span which order it is about.
+fn about(order_id: OrderId) {
+    tracing::Span::current().record("order.id", tracing::field::display(order_id));
 }
 
 /// Takes the one row that was read beyond the page, and gives out a token if it was

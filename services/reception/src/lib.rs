@@ -31,12 +31,12 @@ mod watch;
 
 use anyhow::Context as _;
 use config::Config;
-use lifecycle::{Stop, Tasks, postgres};
+use lifecycle::{Stop, Tasks, holding, postgres};
 use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
 use payment::Payments;
 use place_order::Counter;
 use rpc::server::Server;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use watch::Watchers;
 
@@ -44,7 +44,7 @@ const NAME: &str = "reception";
 const SERVICE: &str = "coffeeshop.reception.v1.ReceptionService";
 const SOURCE: &str = "/coffeeshop/reception";
 /// What the background work gets to stop, after the calls have been drained.
-const STOP_GRACE: Duration = Duration::from_secs(10);
+const STOP_GRACE: Duration = Duration::from_secs(15);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -94,20 +94,19 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         stop.clone(),
     ));
     let readiness = server.readiness();
-    // The background work outlives the calls: what they wrote last is published before
-    // the process ends.
-    let drained = Stop::new();
     let mut tasks = Tasks::new(stop.clone());
-    let (serving, over) = (stop.clone(), drained.clone());
-    tasks.spawn("grpc", async move {
-        let served = server.serve(listener, serving, grace).await;
-        over.cancel();
-        served
-    });
-    postgres::migrate(&pool, &MIGRATIONS, &stop).await?;
-    tasks.spawn("relay", relay.run(drained.clone()));
-    tasks.spawn("inbox", inbox.run(drained.clone()));
-    tasks.spawn("sweeper", settle::run(counter, drained.clone()));
+    let drained = Stop::new();
+    // Dropped even if the task panics: the loops must not wait for ever.
+    let serving = server.serve(listener, stop.clone(), grace);
+    tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
+    postgres::migrate(&pool, &MIGRATIONS, &drained).await?;
+    // The relay outlives those who write events, to publish the last of them.
+    let quiet = Stop::new();
+    let writers = Arc::new(quiet.clone().drop_guard());
+    let sweeper = settle::run(counter, drained.clone());
+    tasks.spawn("sweeper", holding(writers.clone(), sweeper));
+    tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
+    tasks.spawn("relay", relay.run(quiet));
     tasks.spawn(
         "tail",
         tail.run(drained, move |changes| watchers.wake(changes)),

@@ -14,8 +14,8 @@ use proto::{
 use std::time::Duration;
 use tonic::{Status, transport::Channel};
 
-/// What is to be charged.
-#[derive(Clone, Debug)]
+/// What is to be charged. Not `Debug`: it holds the token.
+#[derive(Clone)]
 pub struct Charge {
     /// The order, and the idempotency key.
     pub order_id: OrderId,

@@ -16,11 +16,11 @@ use crate::{
 use messaging::outbox::{self, Waker};
 use sqlx::{PgPool, Postgres, Transaction};
 use std::time::Duration;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// What the database gets to store an order, so that one that is away is told from
 /// one that is slow, and the caller is answered within a second.
-const STORE_PATIENCE: Duration = Duration::from_millis(900);
+pub(crate) const STORE_PATIENCE: Duration = Duration::from_millis(900);
 /// Between two tries to learn the outcome of a COMMIT.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
 /// What is kept of the caller's time to record the charge and to answer.
@@ -83,19 +83,17 @@ pub async fn place_order(
 /// now is the sweeper's: the caller is told the order as it is.
 async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<Order, Error> {
     let order_id = new.order.order_id;
-    let budget = deadline.saturating_duration_since(Instant::now() + ANSWER_MARGIN);
+    let budget = left(deadline);
     let decision = match counter.payments.charge(Charge::of(&new), budget).await {
         Ok(decision) => decision,
         Err(status) => {
             let (code, error) = (status.code(), status.message());
-            tracing::warn!(%order_id, ?code, error, "charge undecided; the sweeper settles it");
+            tracing::warn!(order.id = %order_id, ?code, error, "charge undecided; the sweeper settles it");
             return Ok(new.order);
         }
     };
     let recorded = settle::record(&counter.pool, order_id, decision, new.trace.clone());
-    let recorded = timeout_at(deadline, recorded)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let recorded = within(left(deadline), recorded).await;
     counter.waker.wake();
     match recorded {
         Ok(Changed::Applied(order)) => answer(Order {
@@ -103,12 +101,30 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
             ..order
         }),
         // The sweeper was quicker.
-        Ok(Changed::Absorbed(order)) => answer(order),
-        other => {
-            tracing::warn!(%order_id, ?other, "charge not recorded; the sweeper does it");
+        Ok(Changed::Absorbed(order)) => answer(whole(counter, order).await),
+        Ok(Changed::Refused(illegal)) => {
+            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
+            Ok(new.order)
+        }
+        Ok(Changed::Unknown) => Err(Error::OutcomeUnknown { order_id }),
+        Err(error) => {
+            tracing::warn!(order.id = %order_id, %error, "charge not recorded; the sweeper does it");
             Ok(new.order)
         }
     }
+}
+
+/// The order with its history, if the database still answers.
+async fn whole(counter: &Counter, order: Order) -> Order {
+    let read = async {
+        let mut conn = counter.pool.acquire().await?;
+        read::by_id(&mut conn, order.order_id).await
+    };
+    within(STORE_PATIENCE, read)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or(order)
 }
 
 /// A declined order is an error to whoever placed it, however often they ask.
@@ -142,7 +158,7 @@ async fn store_order(
 ) -> Result<Stored, Error> {
     let mut unknown = false;
     loop {
-        match try_to_store(&counter.pool, new).await {
+        match try_to_store(&counter.pool, new, left(deadline).min(STORE_PATIENCE)).await {
             Ok(stored) => {
                 counter.waker.wake();
                 return Ok(stored);
@@ -151,10 +167,10 @@ async fn store_order(
             Err(Failure::BeforeCommit(error)) if !unknown => return Err(Error::NotStored(error)),
             Err(Failure::BeforeCommit(error) | Failure::AtCommit(error)) => {
                 unknown = true;
-                tracing::warn!(order_id = %new.order.order_id, %error, "unknown whether the order is stored");
+                tracing::warn!(order.id = %new.order.order_id, %error, "unknown whether the order is stored");
             }
         }
-        if Instant::now() + RESOLVE_PAUSE >= deadline {
+        if left(deadline) <= RESOLVE_PAUSE {
             return Err(Error::OutcomeUnknown {
                 order_id: new.order.order_id,
             });
@@ -171,16 +187,23 @@ enum Failure {
     RequestIdReused,
 }
 
-async fn try_to_store(pool: &PgPool, new: &NewOrder) -> Result<Stored, Failure> {
-    let (mut tx, stored) = within(insert(pool, new))
+/// Each of its steps gets `patience`.
+async fn try_to_store(
+    pool: &PgPool,
+    new: &NewOrder,
+    patience: Duration,
+) -> Result<Stored, Failure> {
+    let (mut tx, stored) = within(patience, insert(pool, new))
         .await
         .map_err(Failure::BeforeCommit)?;
     if stored {
         // Crash here: nothing is stored, and the caller has no answer.
-        within(tx.commit()).await.map_err(Failure::AtCommit)?;
+        within(patience, tx.commit())
+            .await
+            .map_err(Failure::AtCommit)?;
         return Ok(Stored::New);
     }
-    let known = within(read::by_request_id(&mut tx, new.request_id));
+    let known = within(patience, read::by_request_id(&mut tx, new.request_id));
     let (order, hash) = known
         .await
         .and_then(|known| known.ok_or(sqlx::Error::RowNotFound))
@@ -212,8 +235,16 @@ async fn insert(
 }
 
 /// sqlx waits for ever on a connection whose other end has vanished.
-async fn within<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(STORE_PATIENCE, work)
+pub(crate) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    timeout(patience, work)
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// What is left of the caller's time, less what the answer takes.
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now() + ANSWER_MARGIN)
 }

@@ -13,7 +13,7 @@ use crate::{
     store::{self, Unsettled},
 };
 use futures::{StreamExt as _, stream};
-use lifecycle::Stop;
+use lifecycle::{Stop, postgres::bounded};
 use sqlx::PgPool;
 use std::time::Duration;
 use telemetry::propagation::TraceContext;
@@ -27,8 +27,8 @@ const CONCURRENCY: usize = 8;
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two tries of one order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// What one try to charge may take here; nobody waits for it.
-const CHARGE_BUDGET: Duration = Duration::from_secs(10);
+/// What a stopping process grants a sweep. What it drops is as after a crash.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Records a decision of the provider.
 ///
@@ -64,9 +64,11 @@ pub async fn record(
 /// What the database answers when orders are taken. An order that cannot be settled
 /// is logged and comes again.
 pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
-    let mut conn = counter.pool.acquire().await?;
-    let due = store::claim_unsettled(&mut conn, BATCH, LONGEST_PAUSE).await?;
-    drop(conn);
+    let due = bounded(async {
+        let mut conn = counter.pool.acquire().await?;
+        store::claim_unsettled(&mut conn, BATCH, LONGEST_PAUSE).await
+    })
+    .await?;
     let taken = due.len();
     stream::iter(due)
         .for_each_concurrent(CONCURRENCY, |order| {
@@ -82,27 +84,27 @@ async fn settle(counter: &Counter, order: Unsettled) {
     let (order_id, trace) = (order.order_id, order.trace());
     let decision = match counter
         .payments
-        .charge(Charge::from(order), CHARGE_BUDGET)
+        .charge(Charge::from(order), Duration::MAX)
         .await
     {
         Ok(decision) => decision,
         Err(status) => {
             let (code, error) = (status.code(), status.message());
-            tracing::warn!(%order_id, ?code, error, "charge still undecided");
+            tracing::warn!(order.id = %order_id, ?code, error, "charge still undecided");
             return;
         }
     };
-    match record(&counter.pool, order_id, decision, trace).await {
+    match bounded(record(&counter.pool, order_id, decision, trace)).await {
         Ok(Changed::Applied(order)) => {
             counter.waker.wake();
-            tracing::info!(%order_id, state = order.state.as_str(), "settled");
+            tracing::info!(order.id = %order_id, state = order.state.as_str(), "settled");
         }
         Ok(Changed::Absorbed(_)) => {}
         Ok(Changed::Refused(illegal)) => {
-            tracing::error!(%order_id, %illegal, "the provider contradicts itself")
+            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself")
         }
-        Ok(Changed::Unknown) => tracing::error!(%order_id, "the order is gone"),
-        Err(error) => tracing::warn!(%order_id, %error, "decision not recorded yet"),
+        Ok(Changed::Unknown) => tracing::error!(order.id = %order_id, "the order is gone"),
+        Err(error) => tracing::warn!(order.id = %order_id, %error, "decision not recorded yet"),
     }
 }
 
@@ -112,7 +114,11 @@ async fn settle(counter: &Counter, order: Unsettled) {
 /// None today: a database that is away is tried again.
 pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
-        match sweep_once(&counter).await {
+        let swept = tokio::select! {
+            swept = sweep_once(&counter) => swept,
+            () = over(&stop) => break,
+        };
+        match swept {
             Ok(taken) if taken > 0 => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "undecided orders wait"),
@@ -120,4 +126,9 @@ pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
         stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }
     Ok(())
+}
+
+async fn over(stop: &Stop) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_PATIENCE).await;
 }

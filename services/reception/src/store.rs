@@ -14,8 +14,8 @@ use std::time::Duration;
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
-/// What is stored of an order besides what it is.
-#[derive(Clone, Debug)]
+/// What is stored of an order besides what it is. Not `Debug`: it holds the token.
+#[derive(Clone)]
 pub struct NewOrder {
     /// The order, AWAITING_PAYMENT, with its first history entry.
     pub order: Order,
@@ -155,8 +155,8 @@ pub async fn insert_history(conn: &mut PgConnection, orders: &[&Order]) -> sqlx:
     Ok(())
 }
 
-/// An undecided order, as the sweeper needs it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+/// An undecided order, as the sweeper needs it. Not `Debug`: it holds the token.
+#[derive(Clone, sqlx::FromRow)]
 pub struct Unsettled {
     /// The order, and the idempotency key of its charge.
     pub order_id: OrderId,
@@ -240,7 +240,12 @@ fn payment(row: &PgRow) -> sqlx::Result<Payment> {
         "DECLINED" => Payment::Declined {
             reason: row.try_get("decline_reason")?,
         },
-        _ => Payment::Pending,
+        "PENDING" => Payment::Pending,
+        other => {
+            return Err(sqlx::Error::Decode(
+                format!("unknown payment_state {other:?}").into(),
+            ));
+        }
     })
 }
 

@@ -58,9 +58,15 @@ impl Post {
         post
     }
 
+    /// A relay that keeps what it has for as long as a test takes.
     pub fn relay(&self) -> Relay {
+        self.relay_with(Duration::from_secs(30))
+    }
+
+    /// A relay looks for its fair share every third of its lease.
+    pub fn relay_with(&self, outbox_lease: Duration) -> Relay {
         let options = relay::Options {
-            outbox_lease: Duration::from_secs(30),
+            outbox_lease,
             outbox_batch: 500,
         };
         let (pool, topic) = (self.pool.clone(), self.topic.clone());
@@ -92,6 +98,16 @@ impl Post {
             .await
             .expect("the database is up");
         tx.commit().await.expect("the database is up");
+    }
+
+    /// How many parts of the outbox each relay holds.
+    pub async fn shares(&self) -> Vec<i64> {
+        sqlx::query_scalar(
+            "select count(*) from outbox_parts where lease_expire_time > now() group by owner",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .expect("the database is up")
     }
 
     pub async fn effects(&self) -> i64 {

@@ -2,9 +2,14 @@
 
 use super::{Error, Handler, Message, Outcome, Processed, Received};
 use crate::dead_letters;
+use lifecycle::postgres::bounded;
 use sqlx::{PgConnection, PgPool};
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// What the statements of a batch may take, seen from here: see [`bounded`].
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What became of a transaction.
 pub(super) enum Attempt {
@@ -23,18 +28,17 @@ pub(super) async fn transaction<H: Handler>(
     handler: &H,
     batch: &[Received],
 ) -> Result<Attempt, Error> {
-    let mut tx = pool.begin().await?;
-    let attempt = match apply(&mut tx, consumer, handler, batch).await {
-        Err(Error::Database(error)) if blames_the_data(&error) => {
-            Attempt::Poison(error.to_string())
-        }
+    let mut tx = bounded(pool.begin()).await?;
+    let applied = timeout(PATIENCE, apply(&mut tx, consumer, handler, batch)).await;
+    let attempt = match applied.unwrap_or(Err(Error::Database(sqlx::Error::PoolTimedOut))) {
+        Err(Error::Database(error)) => refusal(error)?,
         attempt => attempt?,
     };
     match &attempt {
         // The outcome of a COMMIT that failed is unknown. The batch is tried again;
         // if it was committed, it meets its ids.
-        Attempt::Committed(_) => tx.commit().await?,
-        Attempt::Retry(_) | Attempt::Poison(_) => tx.rollback().await?,
+        Attempt::Committed(_) => bounded(tx.commit()).await?,
+        Attempt::Retry(_) | Attempt::Poison(_) => bounded(tx.rollback()).await?,
     }
     Ok(attempt)
 }
@@ -145,10 +149,21 @@ async fn insert_ids(
     Ok(new.into_iter().collect())
 }
 
-/// Whether an error is about what a message holds: SQLSTATE classes 22 (data
-/// exception) and 23 (integrity constraint violation). Everything else, deadlocks
-/// and time-outs included, may go well the next time.
-fn blames_the_data(error: &sqlx::Error) -> bool {
+/// What an error of a statement means for the batch.
+///
+/// SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation) blame what a
+/// message holds. Any other answer of the database (a row lock held for too long, a deadlock, a
+/// row that this version cannot read) is about one order, too, but may go well later. Only where
+/// the database does not answer at all is the batch kept as it is.
+fn refusal(error: sqlx::Error) -> Result<Attempt, Error> {
     let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    if code.is_some_and(|code| code.starts_with("22") || code.starts_with("23")) {
+        return Ok(Attempt::Poison(error.to_string()));
+    }
+    match error {
+        sqlx::Error::Database(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+            Ok(Attempt::Retry(error.to_string()))
+        }
+        error => Err(error.into()),
+    }
 }

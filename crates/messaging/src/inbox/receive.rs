@@ -11,7 +11,10 @@ use rdkafka::{
     Message as _,
     message::{BorrowedHeaders, BorrowedMessage, Headers as _},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -84,9 +87,20 @@ impl From<BorrowedMessage<'_>> for Received {
             time_ms: message.timestamp().to_millis().unwrap_or(-1),
         };
         let payload = message.payload().map(Bytes::copy_from_slice);
+        // rdkafka panics on a header whose name is not UTF-8. That would be a crash loop: the
+        // message would still be there after the restart.
+        let read = || {
+            let understood = understand(message.headers(), payload.clone(), &origin);
+            (
+                understood,
+                message.headers().map(readable).unwrap_or_default(),
+            )
+        };
+        let (understood, headers) = catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| (Err(Malformed::Headers), BTreeMap::new()));
         Self {
-            message: understand(message.headers(), payload.clone(), &origin),
-            headers: message.headers().map(readable).unwrap_or_default(),
+            message: understood,
+            headers,
             key: message.key().map(Bytes::copy_from_slice),
             payload,
             origin,

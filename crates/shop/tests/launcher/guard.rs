@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use shop::process::Identity;
 
 fn guard(args: &[&str]) -> Child {
@@ -13,7 +14,8 @@ fn guard(args: &[&str]) -> Child {
         .arg("guard")
         .args(args)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().expect("the launcher is built")
 }
 
@@ -24,6 +26,16 @@ fn guarded(guard: &mut Child) -> Identity {
         .read_line(&mut line)
         .expect("the guard speaks UTF-8");
     Identity::of(line.trim().parse().expect("the first line is a pid")).expect("it runs")
+}
+
+/// The next line of the guarded program, which writes to the guard's stderr.
+fn said(guard: &mut Child) -> String {
+    let mut line = String::new();
+    let stderr = guard.stderr.as_mut().expect("it is piped");
+    BufReader::new(stderr)
+        .read_line(&mut line)
+        .expect("the program speaks UTF-8");
+    line
 }
 
 #[test]
@@ -46,14 +58,16 @@ fn a_guarded_program_dies_with_its_parent_and_its_folder_goes() {
 
 #[test]
 fn a_guarded_program_that_ignores_the_signal_is_killed() {
-    let stubborn = "trap '' TERM; echo; while true; do sleep 0.1; done";
+    let stubborn = "trap '' TERM; echo deaf; while true; do sleep 0.1; done";
     let mut guard = guard(&["--", "sh", "-c", stubborn]);
     let sleeper = guarded(&mut guard);
+    assert_eq!(said(&mut guard), "deaf\n", "before that it would obey");
 
     drop(guard.stdin.take());
     let asked = Instant::now();
-    guard.wait().expect("it is ours");
+    let status = guard.wait().expect("it is ours");
 
+    assert_eq!(status.code(), Some(128 + Signal::SIGKILL as i32));
     assert!(!sleeper.is_alive());
     assert!(asked.elapsed() < Duration::from_secs(20));
 }

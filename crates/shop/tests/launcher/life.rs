@@ -1,8 +1,10 @@
 use std::{
     collections::BTreeMap,
     net::TcpListener,
-    path::PathBuf,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,16 +18,26 @@ use shop::{
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
-/// A shop in a folder of its own, on free ports; closed and wiped at the end of its test.
-struct TestShop(PathBuf);
+/// A shop in a folder of its own, on free ports; closed and wiped at the end of its test, and
+/// also when the test process is killed.
+struct TestShop {
+    dir: PathBuf,
+    /// Waits for the end of its stdin, which this process holds open.
+    _closer: Child,
+}
+
+/// Runs its arguments when stdin ends. More than once: an `up` that outlived the test may hold the
+/// lock for a while.
+const CLOSER: &str = "read _; for _ in $(seq 60); do \"$0\" \"$@\" && exit; sleep 1; done; exit 1";
 
 impl TestShop {
     fn new() -> Self {
-        Self(
-            tempfile::tempdir()
-                .expect("a temporary folder can be made")
-                .keep(),
-        )
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let dir = dir.keep();
+        Self {
+            _closer: closer(&dir),
+            dir,
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -33,7 +45,7 @@ impl TestShop {
         command
             .args(args)
             .arg("--dir")
-            .arg(&self.0)
+            .arg(&self.dir)
             .env_remove("BREW_SCALE");
         command
             .env_remove("DATABASE_URL")
@@ -72,7 +84,7 @@ impl TestShop {
 
     fn state(&self) -> State {
         let dir = ShopDir::find(&dir::Options {
-            dir: Some(self.0.clone()),
+            dir: Some(self.dir.clone()),
         })
         .expect("it is given");
         State::load(&dir).expect("the state is whole")
@@ -93,8 +105,30 @@ impl TestShop {
 
 impl Drop for TestShop {
     fn drop(&mut self) {
-        self.run(&["down", "--wipe"]);
+        let output = self.run(&["down", "--wipe"]);
+        // A test that fails has more to say than this.
+        assert!(
+            output.status.success() || thread::panicking(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
+}
+
+/// In a process group of its own, so that Ctrl-C ends the tests and not what tidies up after them.
+fn closer(dir: &Path) -> Child {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", CLOSER, env!("CARGO_BIN_EXE_shop"), "down", "--wipe"])
+        .arg("--dir")
+        .arg(dir)
+        .process_group(0);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a shell")
 }
 
 async fn eventually(mut condition: impl FnMut() -> bool) {
@@ -153,7 +187,7 @@ async fn down_leaves_nothing_running_and_data_survive_until_wiped() {
     shop.succeed(&["up", "--detach"]);
     execute(&shop, "select from proof").await;
     shop.succeed(&["down", "--wipe"]);
-    assert!(!shop.0.exists());
+    assert!(!shop.dir.exists());
 }
 
 #[tokio::test]
@@ -176,7 +210,7 @@ async fn a_child_that_nobody_wrote_down_is_ended_by_down() {
     shop.succeed(&["up", "--detach"]);
     let processes = shop.processes();
     // As if the launcher had been killed between each start and its line in the file.
-    std::fs::remove_file(shop.0.join("state.json")).expect("it is ours");
+    std::fs::remove_file(shop.dir.join("state.json")).expect("it is ours");
 
     shop.succeed(&["down"]);
 

@@ -4,6 +4,7 @@ use super::store_error;
 use crate::{
     change,
     order::{HistoryEntry, Item, Order, OrderId, Payment, State},
+    place_order::{STORE_PATIENCE, within},
     store::{
         NewOrder,
         read::{self, Filter, MenuItem},
@@ -149,14 +150,17 @@ async fn priced(
             format!("must hold at most {MAX_DRINKS} drinks in all"),
         );
     }
+    // An id that no menu can hold is not asked for: Postgres refuses a NUL.
     let wanted: Vec<(&str, &str)> = lines
         .iter()
         .map(|line| (line.drink.as_str(), line.size.as_str()))
+        .filter(|(drink, size)| !drink.contains('\0') && !size.contains('\0'))
         .collect();
-    let mut conn = pool.acquire().await.map_err(store_error)?;
-    let menu = read::menu_items(&mut conn, &wanted)
-        .await
-        .map_err(store_error)?;
+    let read = async {
+        let mut conn = pool.acquire().await?;
+        read::menu_items(&mut conn, &wanted).await
+    };
+    let menu = within(STORE_PATIENCE, read).await.map_err(store_error)?;
     let lines: Vec<Option<(Item, &MenuItem)>> = lines
         .iter()
         .enumerate()
@@ -259,22 +263,26 @@ pub(super) fn watch_order(request: &wire::WatchOrderRequest) -> Result<(OrderId,
         .ok_or_else(super::unexplained)
 }
 
-/// After which drink and size to go on, and how many items a page has.
+/// A line of the menu: drink, price and size, in the order of the list.
+type MenuKey = (String, i64, String);
+
+/// After which drink, price and size to go on, and how many items a page has.
 pub(super) fn list_menu_items(
     request: &wire::ListMenuItemsRequest,
-) -> Result<(Option<(String, String)>, i64), Status> {
+) -> Result<(Option<MenuKey>, i64), Status> {
     let mut violations = Violations::new();
     let limit = page_size(&mut violations, request.page_size);
     let after = page_key(&mut violations, MENU_PAGES, &request.page_token, |key| {
-        key.split_once('/')
-            .map(|(drink, size)| (drink.to_owned(), size.to_owned()))
+        let (drink, rest) = key.split_once('\n')?;
+        let (price_minor, size) = rest.split_once('\n')?;
+        Some((drink.to_owned(), price_minor.parse().ok()?, size.to_owned()))
     });
     violations.into_result()?;
     Ok((after, limit))
 }
 
 pub(super) fn menu_key(item: &MenuItem) -> String {
-    format!("{}/{}", item.drink, item.size)
+    format!("{}\n{}\n{}", item.drink, item.price_minor, item.size)
 }
 
 /// What to list.

@@ -9,6 +9,7 @@ use crate::{
 };
 use chrono::Utc;
 use futures::{Stream, stream};
+use lifecycle::postgres::bounded;
 use proto::reception::v1::{Heartbeat, WatchOrderResponse, watch_order_response::Update};
 use sqlx::PgPool;
 use std::time::Duration;
@@ -32,16 +33,20 @@ impl Watch {
     pub(super) fn updates(self) -> impl Stream<Item = Result<WatchOrderResponse, Status>> {
         stream::try_unfold(Some(self), |watch| async move {
             match watch {
-                Some(watch) => watch.next().await.map(Some),
+                Some(watch) => watch.next().await,
                 None => Ok(None),
             }
         })
     }
 
-    /// The next update, and what goes on after it: nothing, once the order is over.
-    async fn next(mut self) -> Result<(WatchOrderResponse, Option<Self>), Status> {
+    /// The next update, and what goes on after it: nothing, once the order is over. None
+    /// at all if it is over and was seen.
+    async fn next(mut self) -> Result<Option<(WatchOrderResponse, Option<Self>)>, Status> {
         let mut order = self.read().await?;
-        if order.revision <= self.after && !order.state.is_over() {
+        if order.revision <= self.after {
+            if order.state.is_over() {
+                return Ok(None);
+            }
             let woken = tokio::time::timeout(HEARTBEAT, self.until_newer()).await;
             match woken {
                 Ok(newer) => order = newer?,
@@ -49,14 +54,14 @@ impl Watch {
                     let heartbeat = Heartbeat {
                         time: Some(timestamp(Utc::now())),
                     };
-                    return Ok((update(Update::Heartbeat(heartbeat)), Some(self)));
+                    return Ok(Some((update(Update::Heartbeat(heartbeat)), Some(self))));
                 }
             }
         }
         self.after = order.revision;
         let over = order.state.is_over();
         let update = update(Update::Order(answer::order(order)));
-        Ok((update, (!over).then_some(self)))
+        Ok(Some((update, (!over).then_some(self))))
     }
 
     async fn until_newer(&mut self) -> Result<Order, Status> {
@@ -72,7 +77,7 @@ impl Watch {
     /// The order as it is now.
     pub(super) async fn read(&self) -> Result<Order, Status> {
         let mut conn = self.pool.acquire().await.map_err(store_error)?;
-        let order = read::by_id(&mut conn, self.order_id)
+        let order = bounded(read::by_id(&mut conn, self.order_id))
             .await
             .map_err(store_error)?;
         order.ok_or_else(|| not_found(&self.order_id.to_string()))

@@ -125,24 +125,24 @@ pub struct MenuItem {
     pub price_minor: i64,
 }
 
-/// Lists the menu by drink and price, after the given `(drink, size)`.
+/// Lists the menu by drink and price, after the given `(drink, price_minor, size)`, whether
+/// or not that one is still on it.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn menu(
     conn: &mut PgConnection,
-    after: Option<(&str, &str)>,
+    after: Option<&(String, i64, String)>,
     limit: i64,
 ) -> sqlx::Result<Vec<MenuItem>> {
-    let (drink, size) = after.unzip();
     sqlx::query_as(
-        "select drink, size, title, currency_code, price_minor from menu_items m \
-         where $1::text is null or (drink, price_minor, size) > \
-             (select drink, price_minor, size from menu_items where drink = $1 and size = $2) \
-         order by drink, price_minor, size limit $3",
+        "select drink, size, title, currency_code, price_minor from menu_items \
+         where $1::text is null or (drink, price_minor, size) > ($1, $2, $3) \
+         order by drink, price_minor, size limit $4",
     )
-    .bind(drink)
-    .bind(size)
+    .bind(after.map(|(drink, _, _)| drink))
+    .bind(after.map(|(_, price_minor, _)| price_minor))
+    .bind(after.map(|(_, _, size)| size))
     .bind(limit)
     .fetch_all(conn)
     .await
