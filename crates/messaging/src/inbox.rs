@@ -156,6 +156,12 @@ pub enum Error {
 }
 
 impl Error {
+    fn is_outage(&self) -> bool {
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
+        matches!(self, Self::Kafka(error)
+            if matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure)))
+    }
+
     fn is_unknown_topic(&self) -> bool {
         matches!(self, Self::Kafka(error)
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
@@ -324,7 +330,12 @@ impl<H: Handler> Inbox<H> {
     }
 
     async fn wait_after(&mut self, error: &Error, stop: &CancellationToken) {
-        tracing::warn!(%error, topic = self.topic, "messages wait");
+        if error.is_outage() {
+            // Said once, when it began: see `kafka::Outage`.
+            tracing::debug!(%error, topic = self.topic, "messages wait");
+        } else {
+            tracing::warn!(%error, topic = self.topic, "messages wait");
+        }
         // The topic may have been wiped with all of Kafka: make it anew.
         self.subscribed &= !error.is_unknown_topic();
         stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;

@@ -58,16 +58,27 @@ pub(crate) struct Received {
 }
 
 /// Waits for one message, then takes what else has arrived, up to `limit`.
+///
+/// While brokers are away librdkafka queues an event for every failed attempt to connect. They
+/// are taken along here, all at once: taken one at a time, with a pause after each, they would
+/// hold up the messages behind them for as long again as the outage was.
 pub(super) async fn batch(consumer: &Consumer, limit: usize) -> Result<Vec<Received>, Error> {
-    let mut batch = vec![Received::from(consumer.recv().await?)];
-    while batch.len() < limit {
-        match consumer.recv().now_or_never() {
-            Some(Ok(message)) => batch.push(Received::from(message)),
-            // What has arrived so far is handled first; an error that lasts comes again.
-            Some(Err(_)) | None => break,
+    let (mut batch, mut trouble) = (Vec::new(), None);
+    let mut next = Some(consumer.recv().await);
+    while let Some(event) = next {
+        match event {
+            Ok(message) => batch.push(Received::from(message)),
+            Err(error) => trouble = Some(error),
         }
+        next = (batch.len() < limit)
+            .then(|| consumer.recv().now_or_never())
+            .flatten();
     }
-    Ok(batch)
+    match trouble {
+        Some(error) if batch.is_empty() => Err(error.into()),
+        // What has arrived is handled first; trouble that lasts comes again.
+        _ => Ok(batch),
+    }
 }
 
 /// Where each partition goes on after a batch.
