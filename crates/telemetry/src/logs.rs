@@ -40,7 +40,12 @@ pub(crate) struct Options {
     #[arg(long, env, value_enum, default_value_t = Format::Auto)]
     log_format: Format,
     /// What is logged: a level, or levels by target, like `info,sqlx=warn`
-    #[arg(long, env = "RUST_LOG", default_value = "info,sqlx::postgres::notice=warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,sqlx::postgres::notice=warn",
+        value_name = "FILTER"
+    )]
     log: String,
 }
 
