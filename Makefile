@@ -31,7 +31,7 @@ test: build ## All tests, against a real Kafka and Postgres of their own
 lint: tools ## Format, clippy, docs; contracts and licenses where buf and cargo-deny are installed
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	@deploy/local/optional.sh buf lint
 	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
 

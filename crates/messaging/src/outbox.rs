@@ -1,8 +1,8 @@
 //! Writing events down in the transaction that causes them.
 //!
 //! If the transaction commits, its events will be published; if it does not, they
-//! never were. [`append`] only inserts rows: it asks nobody, waits for nobody, and
-//! works while Kafka is away. After the commit, [`Waker::wake`] spares the relay its
+//! never were. `append` only inserts rows: it asks nobody, waits for nobody, and
+//! works while Kafka is away. After the commit, `Waker::wake` spares the relay its
 //! polling delay; a wake that is forgotten costs milliseconds, not events.
 //!
 //! There is no `NOTIFY`: it takes a lock that every committing transaction shares,

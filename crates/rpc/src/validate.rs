@@ -1,6 +1,6 @@
 //! Checks of single fields, in words that are the same in every service.
 //!
-//! Each adds what is wrong to the [`Violations`] and goes on.
+//! Each adds what is wrong to the `Violations` and goes on.
 
 use crate::status::Violations;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 //! [`events`] hears of a paid order and [`store`] makes a ticket of it, with a drink per
 //! unit. [`brewing`] has the drinks made: [`workforce`] says who brews what, and
 //! [`store`] leases and books. [`ticket`] says what may happen to a ticket; each of its
-//! revisions is told on Kafka as [`announce`] words it. [`grpc`] lets people look.
+//! revisions is told on Kafka as `announce` words it. `grpc` lets people look.
 //!
 //! ```text
 //!  orders.v1 ─▶ inbox ─ events ─▶ tickets, drinks ◀─ brewing

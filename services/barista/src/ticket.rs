@@ -1,6 +1,6 @@
 //! The ticket, and what may happen to it. Pure: no clock, no database, no wire.
 //!
-//! Everything that changes a ticket goes through [`Ticket::apply`], one `match` over
+//! Everything that changes a ticket goes through `Ticket::apply`, one `match` over
 //! state and event. A revision is a change that others are told about; a drink that is
 //! not the last one only moves the count. What is refused contradicts what was decided,
 //! and is somebody's bug.

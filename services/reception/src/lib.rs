@@ -1,10 +1,10 @@
 //! Takes orders, charges them, and tells the barista.
 //!
-//! Read it the way an order goes: [`grpc`] turns the wire into a request,
+//! Read it the way an order goes: `grpc` turns the wire into a request,
 //! [`place_order`] stores it, has it charged by [`payment`] and records the outcome
 //! through [`change`], by the rules of [`order`]. What [`settle`] finds undecided and
-//! what [`events`] hears from the barista goes the same way. [`announce`] says every
-//! change on Kafka, and [`watch`] wakes those who look on.
+//! what [`events`] hears from the barista goes the same way. `announce` says every
+//! change on Kafka, and `watch` wakes those who look on.
 
 /// What is said about an order on Kafka.
 mod announce;

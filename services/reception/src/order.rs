@@ -1,6 +1,6 @@
 //! The order, and what may happen to it. Pure: no clock, no database, no wire.
 //!
-//! Everything that changes an order goes through [`Order::apply`], one `match` over
+//! Everything that changes an order goes through `Order::apply`, one `match` over
 //! state and event. Events arrive more than once, late, and from several sides (the
 //! caller's own charge, the sweeper, the barista), so most of them must be
 //! harmless: they are absorbed. What is refused contradicts what was decided, and is

@@ -1,7 +1,7 @@
 //! The SQL of orders. The caller owns the transaction.
 //!
 //! Every write takes a batch. Whoever changes stored orders locks them first, all
-//! at once and ordered by id ([`lock`]): two batches that overlap would otherwise
+//! at once and ordered by id (`lock`): two batches that overlap would otherwise
 //! wait for each other.
 
 /// Looking orders up and listing them.
