@@ -12,6 +12,12 @@ mod books;
 mod brewing;
 // What services say to each other, once, twice, or broken.
 mod delivery;
+// An event has its effect once, however often it is delivered.
+mod guarantee_inbox;
+// Every committed event is published, whatever happens to the relay.
+mod guarantee_outbox;
+// Several relays share one outbox.
+mod guarantee_relays;
 // A request that is repeated is the same order.
 mod idempotency;
 // A process says when it is ready, and leaves without losing anything.
@@ -20,12 +26,12 @@ mod lifecycle;
 mod listing;
 // What is on the wire.
 mod log;
-// At least once on the wire, effects once.
-mod messaging;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
 // A key is decided once, whatever the provider is told to do.
 mod payments;
+// A database, a topic, and a handler whose effect is a row.
+mod post;
 // Whatever dies, every acknowledged order is made once and charged once.
 mod processes;
 // An undecided charge is settled later, once.
