@@ -81,13 +81,25 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
         // A caller without a connection by then is told UNAVAILABLE: queueing longer
         // would only spend its deadline. It also bounds the ping below.
         .acquire_timeout(Duration::from_millis(500))
-        // A connection that died while idle must not fail the call that draws it.
-        .test_before_acquire(true)
+        // A connection that died while idle must not fail the call that draws it. One that
+        // was in use a moment ago is not asked: that would be a round trip per transaction.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= ASK_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         // Both let a pool follow a database that moved, and shrink after a rush.
         .idle_timeout(Duration::from_secs(10 * 60))
         .max_lifetime(Duration::from_secs(30 * 60))
         .connect_lazy_with(connect))
 }
+
+/// How long a connection may lie idle until it is asked whether it is alive.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 /// What one transaction or statement may take, seen from here: longer than the server's own
 /// limits, so that it bites only when the server has vanished without a word.

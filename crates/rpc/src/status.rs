@@ -30,9 +30,19 @@ pub fn error(
 
 /// `UNAVAILABLE` with `RetryInfo`: nothing was done, and later it will work.
 pub fn unavailable(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+    later(Code::Unavailable, reason, message, retry_after)
+}
+
+/// `RESOURCE_EXHAUSTED OVERLOADED` with `RetryInfo`: nothing was done, because too much
+/// waits to be done already.
+pub fn overloaded(message: impl Into<String>) -> Status {
+    later(Code::ResourceExhausted, "OVERLOADED", message, RETRY_AFTER)
+}
+
+fn later(code: Code, reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
     let mut details = info(reason, &[]);
     details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::Unavailable, message, details)
+    Status::with_error_details(code, message, details)
 }
 
 /// `NOT_FOUND` with `ResourceInfo`. The type is the message's full name:

@@ -12,10 +12,14 @@ use crate::{
     payment::{Charge, Payment},
     store,
 };
-use sqlx::PgPool;
-use std::slice;
+use batching::{Batcher, Work};
+use sqlx::PgConnection;
+use std::{collections::HashMap, time::Duration};
 use tokio::time;
 use tonic::Code;
+
+/// What the ledger gets to decide a key.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a charge was not answered with its decision.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +33,18 @@ pub enum Error {
     /// A rule lost the reply; the key is decided.
     #[error("told to lose the reply")]
     ToldToLoseReply,
-    /// The ledger did not answer. Whether the key is decided may be unknown.
-    #[error("the ledger is not available")]
-    Store(#[from] sqlx::Error),
+    /// The ledger did not answer, or too much waits for it. Whether the key is decided
+    /// may be unknown.
+    #[error("the ledger is not available: {0}")]
+    Ledger(#[from] batching::Error),
 }
 
 /// Charges, or answers for what the key was decided to be before.
-pub async fn charge(pool: &PgPool, charge: Charge, fate: Fate) -> Result<Payment, Error> {
+pub async fn charge(
+    ledger: &Batcher<Deciding>,
+    charge: Charge,
+    fate: Fate,
+) -> Result<Payment, Error> {
     if !fate.latency.is_zero() {
         time::sleep(fate.latency).await;
     }
@@ -43,7 +52,7 @@ pub async fn charge(pool: &PgPool, charge: Charge, fate: Fate) -> Result<Payment
         return Err(Error::ToldToFail(code));
     }
     let proposal = Payment::propose(charge.clone(), fate.outcome == Outcome::Decline);
-    let payment = store::bounded(decide(pool, proposal)).await?;
+    let payment = ledger.submit(proposal, PATIENCE).await?;
     if fate.outcome == Outcome::LoseReply {
         // Whatever it would have said.
         return Err(Error::ToldToLoseReply);
@@ -54,16 +63,43 @@ pub async fn charge(pool: &PgPool, charge: Charge, fate: Fate) -> Result<Payment
     Ok(payment)
 }
 
-async fn decide(pool: &PgPool, proposal: Payment) -> sqlx::Result<Payment> {
-    let mut tx = pool.begin().await?;
-    let mut decided = store::insert(&mut tx, slice::from_ref(&proposal)).await?;
-    if decided.is_empty() {
-        // A statement of its own: under READ COMMITTED it sees what the twin committed
-        // while the insert waited for it.
-        decided = store::by_keys(&mut tx, &[&proposal.charge.idempotency_key]).await?;
+/// Decides keys.
+pub struct Deciding;
+
+impl Work for Deciding {
+    type Item = Payment;
+    type Answer = Payment;
+
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        proposals: &[Payment],
+    ) -> sqlx::Result<Vec<Payment>> {
+        let mut decided = by_key(store::insert(conn, proposals).await?);
+        let before: Vec<&str> = keys(proposals)
+            .filter(|key| !decided.contains_key(*key))
+            .collect();
+        if !before.is_empty() {
+            // A statement of its own: under READ COMMITTED it sees what a twin committed
+            // while the insert waited for it.
+            decided.extend(by_key(store::by_keys(conn, &before).await?));
+        }
+        // Crash after this, before the COMMIT: rolled back, and nothing is decided. After
+        // the COMMIT: decided, and the caller asks again with its key and learns what.
+        let decision = |key| decided.get(key).cloned().ok_or(sqlx::Error::RowNotFound);
+        keys(proposals).map(decision).collect()
     }
-    // Crash here, or a caller that leaves: rolled back, and nothing is decided.
-    tx.commit().await?;
-    // Crash here: decided. The caller asks again with its key and learns what.
-    decided.pop().ok_or(sqlx::Error::RowNotFound)
+}
+
+fn keys(payments: &[Payment]) -> impl Iterator<Item = &str> {
+    payments
+        .iter()
+        .map(|payment| payment.charge.idempotency_key.as_str())
+}
+
+fn by_key(payments: Vec<Payment>) -> HashMap<String, Payment> {
+    payments
+        .into_iter()
+        .map(|payment| (payment.charge.idempotency_key.clone(), payment))
+        .collect()
 }

@@ -9,10 +9,11 @@ pub use admin::admin;
 
 use crate::{
     behavior::Behavior,
-    charge::{self, charge},
+    charge::{self, Deciding, charge},
     payment::Payment,
     store,
 };
+use batching::Batcher;
 use message::{Page, PaymentName};
 use proto::payments::v1::{
     self as wire,
@@ -24,13 +25,22 @@ use tonic::{Code, Request, Response, Status};
 use tracing::{Span, field::display};
 
 /// `PaymentsService`, to be added to a server.
-pub fn payments(pool: PgPool, behavior: Behavior) -> PaymentsServiceServer<impl PaymentsService> {
-    PaymentsServiceServer::new(Payments { pool, behavior })
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
+pub fn payments(
+    pool: PgPool,
+    ledger: Batcher<Deciding>,
+    behavior: Behavior,
+) -> PaymentsServiceServer<impl PaymentsService> {
+    PaymentsServiceServer::new(Payments {
+        pool,
+        ledger,
+        behavior,
+    })
+    .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 struct Payments {
     pool: PgPool,
+    ledger: Batcher<Deciding>,
     behavior: Behavior,
 }
 
@@ -42,7 +52,7 @@ impl PaymentsService for Payments {
     ) -> Result<Response<wire::ChargeResponse>, Status> {
         let wanted = message::charge(request.into_inner())?;
         Span::current().record("order.id", display(wanted.order_id));
-        let payment = charge(&self.pool, wanted, self.behavior.draw()).await?;
+        let payment = charge(&self.ledger, wanted, self.behavior.draw()).await?;
         Ok(Response::new(wire::ChargeResponse {
             payment: Some(payment.into()),
         }))
@@ -117,7 +127,11 @@ impl From<charge::Error> for Status {
             // UNAVAILABLE without RetryInfo: a caller whose reply was lost is promised nothing.
             charge::Error::ToldToLoseReply => injected_fault(Code::Unavailable, message),
             // UNAVAILABLE with RetryInfo: decided or not, asking again is safe with the key.
-            charge::Error::Store(error) => store_unavailable(error),
+            // RESOURCE_EXHAUSTED: nothing was decided.
+            charge::Error::Ledger(batching::Error::Busy) => status::overloaded(message),
+            charge::Error::Ledger(
+                batching::Error::NotCommitted(cause) | batching::Error::Unknown(cause),
+            ) => status::from_sqlx(cause.as_ref()),
         }
     }
 }

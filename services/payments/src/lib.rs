@@ -21,13 +21,21 @@ mod store;
 
 pub use config::Config;
 
+use batching::{Limits, batcher};
 use behavior::Behavior;
-use lifecycle::{Stop, Tasks, postgres};
+use charge::Deciding;
+use lifecycle::{Stop, Tasks, holding, postgres};
 use proto::payments::v1::payments_service_server::SERVICE_NAME;
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
 use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// Enough for a slow statement to run into its own limit on the server, which says more.
+const LEDGER: Limits = Limits {
+    wait: Duration::from_secs(1),
+    patience: Duration::from_secs(3),
+};
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -40,16 +48,21 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let grace = config.server.drain_grace;
     let pool = postgres::pool(&config.postgres, "payments")?;
     let behavior = Behavior::default();
+    let (ledger, deciding) = batcher(pool.clone(), Deciding, LEDGER);
 
     let server = Server::new(SERVICE_NAME)
-        .add_service(grpc::payments(pool.clone(), behavior.clone()))
+        .add_service(grpc::payments(pool.clone(), ledger, behavior.clone()))
         .add_service(grpc::admin(behavior));
     let readiness = server.readiness();
 
     let mut tasks = Tasks::new(stop.clone());
+    let drained = Stop::new();
+    // Dropped even if the task panics: the ledger must not wait for ever.
+    let serving = server.serve(listener, stop.clone(), grace);
     // Before the migration: health answers NOT_SERVING while Postgres is away.
-    tasks.spawn("grpc", server.serve(listener, stop.clone(), grace));
+    tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATOR, &stop).await?;
+    tasks.spawn("ledger", deciding.run(drained));
     // Also returns when it was stopped while it waited for Postgres.
     if !stop.is_cancelled() {
         readiness.ready().await;

@@ -9,8 +9,9 @@ use crate::{
     order::{Event, IllegalTransition, Order, OrderId, Transition},
     store::{self, Locked},
 };
+use batching::Work;
 use chrono::{DateTime, Utc};
-use messaging::outbox;
+use messaging::outbox::{self, Waker};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 use telemetry::propagation::TraceContext;
@@ -40,6 +41,29 @@ pub enum Changed {
     Refused(IllegalTransition),
     /// There is no such order.
     Unknown,
+}
+
+/// Records what became of charges.
+pub struct Recording {
+    /// Wakes the relay.
+    pub waker: Waker,
+}
+
+impl Work for Recording {
+    type Item = Change;
+    type Answer = Changed;
+
+    async fn apply(
+        &self,
+        conn: &mut PgConnection,
+        changes: &[Change],
+    ) -> sqlx::Result<Vec<Changed>> {
+        apply(conn, changes).await
+    }
+
+    fn committed(&self) {
+        self.waker.wake();
+    }
 }
 
 /// Makes changes in the given sequence. Returns what became of each.

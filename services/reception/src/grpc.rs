@@ -8,8 +8,9 @@ mod request;
 mod watching;
 
 use crate::{
+    counter::Counter,
     order::OrderId,
-    place_order::{self, Counter, place_order},
+    place_order::{self, place_order},
     store::read,
     watch::Watchers,
 };
@@ -77,7 +78,7 @@ impl ReceptionService for Reception {
         let deadline = Instant::now() + left;
         let request = request.into_inner();
         let repeatable = !request.request_id.is_empty();
-        let new = match request::place_order(&self.counter.pool, &request).await {
+        let new = match request::place_order(&self.counter.pricing, &request).await {
             Ok(new) => new,
             Err(refusal) if refusal.code() == Code::InvalidArgument => {
                 return self.placed_before(&request).await?.ok_or(refusal);
@@ -239,6 +240,7 @@ fn next_page<R>(
 /// What became of a call of PlaceOrder that placed nothing, or not surely:
 /// - `ALREADY_EXISTS`: the request id belongs to another body.
 /// - `FAILED_PRECONDITION`: the payment was declined.
+/// - `RESOURCE_EXHAUSTED`: too many calls wait already; nothing was stored.
 /// - `UNAVAILABLE`: nothing was stored; or, with a request id, perhaps it was. Either
 ///   way the same call may be sent again.
 /// - `UNKNOWN`: perhaps it was stored, and there is no request id: sent again, it could
@@ -263,7 +265,8 @@ fn place_order_error(error: &place_order::Error, repeatable: bool) -> Status {
                 &metadata,
             )
         }
-        Error::NotStored(error) => status::from_sqlx(error),
+        Error::Busy => status::overloaded(message),
+        Error::NotStored(error) => status::from_sqlx(error.as_ref()),
         Error::OutcomeUnknown { .. } if repeatable => {
             status::unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER)
         }
@@ -271,6 +274,16 @@ fn place_order_error(error: &place_order::Error, repeatable: bool) -> Status {
             let order_id = order_id.to_string();
             let metadata = [("order_id", order_id.as_str())];
             status::error(Code::Unknown, "OUTCOME_UNKNOWN", message, &metadata)
+        }
+    }
+}
+
+/// What a batch that was not committed means to a call that stores nothing.
+fn not_committed(error: &batching::Error) -> Status {
+    match error {
+        batching::Error::Busy => status::overloaded(error.to_string()),
+        batching::Error::NotCommitted(cause) | batching::Error::Unknown(cause) => {
+            status::from_sqlx(cause.as_ref())
         }
     }
 }

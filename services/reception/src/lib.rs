@@ -12,10 +12,14 @@ mod announce;
 pub mod change;
 /// Options and their help.
 pub mod config;
+/// What placing an order takes.
+pub mod counter;
 /// What arrives from the barista.
 pub mod events;
 /// Wire to domain, errors to statuses.
 mod grpc;
+/// What drinks cost.
+pub mod menu;
 /// What an order is, and what may happen to it.
 pub mod order;
 /// Asking the provider.
@@ -31,10 +35,10 @@ mod watch;
 
 use anyhow::Context as _;
 use config::Config;
+use counter::Counter;
 use lifecycle::{Stop, Tasks, holding, postgres};
 use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
 use payment::Payments;
-use place_order::Counter;
 use rpc::server::Server;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -56,11 +60,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
     let payments = Payments::new(&config.payments_url, config.charge_timeout)?;
-    let counter = Counter {
-        pool: pool.clone(),
-        payments,
-        waker: waker.clone(),
-    };
+    let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
         waker: waker.clone(),
     };
@@ -103,8 +103,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
-    let sweeper = settle::run(counter, drained.clone());
-    tasks.spawn("sweeper", holding(writers.clone(), sweeper));
+    committers.spawn(counter, &mut tasks, &drained, &writers);
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn(

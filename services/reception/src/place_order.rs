@@ -5,22 +5,23 @@
 //! a provider that is away), the order is stored and undecided, and the sweeper
 //! settles it with the same key. The failure path is the ordinary path, late.
 
-use crate::{
-    announce,
-    change::Changed,
-    order::{Order, OrderId, Payment},
-    payment::{Charge, Payments},
-    settle,
-    store::{self, NewOrder, read},
-};
-use messaging::outbox::{self, Waker};
-use sqlx::{PgPool, Postgres, Transaction};
-use std::time::Duration;
-use tokio::time::{Instant, timeout};
+// Storing what waits to be stored.
+mod storing;
 
-/// What the database gets to store an order, so that one that is away is told from
-/// one that is slow, and the caller is answered within a second.
-pub(crate) const STORE_PATIENCE: Duration = Duration::from_millis(900);
+pub use storing::{Stored, Storing};
+
+use crate::{
+    change::{Change, Changed},
+    counter::Counter,
+    order::{Event, Order, OrderId, Payment},
+    payment::Charge,
+    store::{NewOrder, read},
+};
+use lifecycle::postgres::bounded;
+use std::{sync::Arc, time::Duration};
+use telemetry::propagation::TraceContext;
+use tokio::time::Instant;
+
 /// Between two tries to learn the outcome of a COMMIT.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
 /// What is kept of the caller's time to record the charge and to answer.
@@ -29,6 +30,9 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(100);
 /// Why an order was not placed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Too many orders wait to be stored already. Nothing was stored, nothing charged.
+    #[error("too many orders are being placed")]
+    Busy,
     /// The request id belongs to another request.
     #[error("request_id belongs to an order with another body")]
     RequestIdReused,
@@ -42,24 +46,13 @@ pub enum Error {
     },
     /// Nothing was stored, nothing charged.
     #[error("the order could not be stored")]
-    NotStored(#[source] sqlx::Error),
+    NotStored(#[source] Arc<sqlx::Error>),
     /// It is not known whether the order was stored.
     #[error("it is not known whether the order was stored")]
     OutcomeUnknown {
         /// The id it has if it was.
         order_id: OrderId,
     },
-}
-
-/// What placing an order takes.
-#[derive(Clone)]
-pub struct Counter {
-    /// Where orders are stored.
-    pub pool: PgPool,
-    /// Who charges them.
-    pub payments: Payments,
-    /// Wakes the relay.
-    pub waker: Waker,
 }
 
 /// Places an order, or answers for the one that its request id has placed.
@@ -73,9 +66,39 @@ pub async fn place_order(
 ) -> Result<Order, Error> {
     match store_order(counter, &new, deadline).await? {
         Stored::Known(order) => answer(order),
+        Stored::Other => Err(Error::RequestIdReused),
         // Crash here, or at any time before the outcome is recorded: the order is stored
         // and undecided. The sweeper asks with the same key and learns what happened.
         Stored::New => charge(counter, new, deadline).await,
+    }
+}
+
+/// Stores the order, and finds out whether it did: when the outcome of a COMMIT is
+/// unknown the same insert is tried again. If the first one went through, the second
+/// meets its request id, waiting for it if it is still on its way.
+async fn store_order(
+    counter: &Counter,
+    new: &NewOrder,
+    deadline: Instant,
+) -> Result<Stored, Error> {
+    let order_id = new.order.order_id;
+    let mut unknown = false;
+    loop {
+        match counter.storing.submit(new.clone(), left(deadline)).await {
+            Ok(stored) => return Ok(stored),
+            Err(batching::Error::Busy) if !unknown => return Err(Error::Busy),
+            Err(batching::Error::NotCommitted(error)) if !unknown => {
+                return Err(Error::NotStored(error));
+            }
+            Err(error) => {
+                unknown = true;
+                tracing::warn!(order.id = %order_id, %error, "unknown whether the order is stored");
+            }
+        }
+        if left(deadline) <= RESOLVE_PAUSE {
+            return Err(Error::OutcomeUnknown { order_id });
+        }
+        tokio::time::sleep(RESOLVE_PAUSE).await;
     }
 }
 
@@ -92,10 +115,8 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
             return Ok(new.order);
         }
     };
-    let recorded = settle::record(&counter.pool, order_id, decision, new.trace.clone());
-    let recorded = within(left(deadline), recorded).await;
-    counter.waker.wake();
-    match recorded {
+    let recorded = record(counter, order_id, decision, new.trace, left(deadline));
+    match recorded.await {
         Ok(Changed::Applied(order)) => answer(Order {
             history: [new.order.history, order.history].concat(),
             ..order
@@ -114,17 +135,35 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
     }
 }
 
+/// Records a decision of the provider.
+///
+/// # Errors
+/// It was not recorded, or not surely. Recorded again, it is absorbed.
+pub async fn record(
+    counter: &Counter,
+    order_id: OrderId,
+    decision: Event,
+    trace: TraceContext,
+    patience: Duration,
+) -> Result<Changed, batching::Error> {
+    let change = Change {
+        order_id,
+        event: decision,
+        ticket_revision: None,
+        trace,
+    };
+    // Crash here: the provider has decided, we have not recorded it. The order is still
+    // AWAITING_PAYMENT; the sweeper asks again and gets the same decision.
+    counter.recording.submit(change, patience).await
+}
+
 /// The order with its history, if the database still answers.
 async fn whole(counter: &Counter, order: Order) -> Order {
     let read = async {
         let mut conn = counter.pool.acquire().await?;
         read::by_id(&mut conn, order.order_id).await
     };
-    within(STORE_PATIENCE, read)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or(order)
+    bounded(read).await.ok().flatten().unwrap_or(order)
 }
 
 /// A declined order is an error to whoever placed it, however often they ask.
@@ -139,109 +178,6 @@ pub fn answer(order: Order) -> Result<Order, Error> {
         }),
         Payment::Pending | Payment::Charged { .. } => Ok(order),
     }
-}
-
-enum Stored {
-    /// By this call.
-    New,
-    /// By an earlier call with the same request id and body.
-    Known(Order),
-}
-
-/// Stores the order, and finds out whether it did: when the outcome of a COMMIT is
-/// unknown the same insert is tried again. If the first one went through, the second
-/// meets its request id, waiting for it if it is still on its way.
-async fn store_order(
-    counter: &Counter,
-    new: &NewOrder,
-    deadline: Instant,
-) -> Result<Stored, Error> {
-    let mut unknown = false;
-    loop {
-        match try_to_store(&counter.pool, new, left(deadline).min(STORE_PATIENCE)).await {
-            Ok(stored) => {
-                counter.waker.wake();
-                return Ok(stored);
-            }
-            Err(Failure::RequestIdReused) => return Err(Error::RequestIdReused),
-            Err(Failure::BeforeCommit(error)) if !unknown => return Err(Error::NotStored(error)),
-            Err(Failure::BeforeCommit(error) | Failure::AtCommit(error)) => {
-                unknown = true;
-                tracing::warn!(order.id = %new.order.order_id, %error, "unknown whether the order is stored");
-            }
-        }
-        if left(deadline) <= RESOLVE_PAUSE {
-            return Err(Error::OutcomeUnknown {
-                order_id: new.order.order_id,
-            });
-        }
-        tokio::time::sleep(RESOLVE_PAUSE).await;
-    }
-}
-
-enum Failure {
-    /// Nothing is stored.
-    BeforeCommit(sqlx::Error),
-    /// Perhaps it is.
-    AtCommit(sqlx::Error),
-    RequestIdReused,
-}
-
-/// Each of its steps gets `patience`.
-async fn try_to_store(
-    pool: &PgPool,
-    new: &NewOrder,
-    patience: Duration,
-) -> Result<Stored, Failure> {
-    let (mut tx, stored) = within(patience, insert(pool, new))
-        .await
-        .map_err(Failure::BeforeCommit)?;
-    if stored {
-        // Crash here: nothing is stored, and the caller has no answer.
-        within(patience, tx.commit())
-            .await
-            .map_err(Failure::AtCommit)?;
-        return Ok(Stored::New);
-    }
-    let known = within(patience, read::by_request_id(&mut tx, new.request_id));
-    let (order, hash) = known
-        .await
-        .and_then(|known| known.ok_or(sqlx::Error::RowNotFound))
-        .map_err(Failure::BeforeCommit)?;
-    if order.order_id == new.order.order_id {
-        Ok(Stored::New)
-    } else if hash == new.request_hash {
-        Ok(Stored::Known(order))
-    } else {
-        Err(Failure::RequestIdReused)
-    }
-}
-
-/// Inserts the order, its history and its event. Returns the open transaction, and
-/// whether the request id was free.
-async fn insert(
-    pool: &PgPool,
-    new: &NewOrder,
-) -> sqlx::Result<(Transaction<'static, Postgres>, bool)> {
-    let mut tx = pool.begin().await?;
-    let stored = !store::insert(&mut tx, std::slice::from_ref(new))
-        .await?
-        .is_empty();
-    if stored {
-        store::insert_history(&mut tx, &[&new.order]).await?;
-        outbox::append(&mut tx, &[announce::placed(&new.order, new.trace.clone())]).await?;
-    }
-    Ok((tx, stored))
-}
-
-/// sqlx waits for ever on a connection whose other end has vanished.
-pub(crate) async fn within<T>(
-    patience: Duration,
-    work: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    timeout(patience, work)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// What is left of the caller's time, less what the answer takes.

@@ -6,17 +6,15 @@
 //! makes even a double charge one.
 
 use crate::{
-    change::{self, Change, Changed},
-    order::{Event, OrderId},
+    change::Changed,
+    counter::Counter,
     payment::Charge,
-    place_order::Counter,
+    place_order::record,
     store::{self, Unsettled},
 };
 use futures::{StreamExt as _, stream};
 use lifecycle::{Stop, postgres::bounded};
-use sqlx::PgPool;
 use std::time::Duration;
-use telemetry::propagation::TraceContext;
 use tracing::Instrument as _;
 
 /// Orders taken at a time.
@@ -27,36 +25,10 @@ const CONCURRENCY: usize = 8;
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two tries of one order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What recording a decision gets.
+const RECORD_PATIENCE: Duration = Duration::from_secs(12);
 /// What a stopping process grants a sweep. What it drops is as after a crash.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
-
-/// Records a decision of the provider.
-///
-/// # Errors
-/// What the database answers. If the COMMIT's outcome is unknown the decision is
-/// recorded again, and absorbed.
-pub async fn record(
-    pool: &PgPool,
-    order_id: OrderId,
-    decision: Event,
-    trace: TraceContext,
-) -> sqlx::Result<Changed> {
-    let change = Change {
-        order_id,
-        event: decision,
-        ticket_revision: None,
-        trace,
-    };
-    let mut tx = pool.begin().await?;
-    let changed = change::apply(&mut tx, &[change])
-        .await?
-        .pop()
-        .unwrap_or(Changed::Unknown);
-    // Crash here: the provider has decided, we have not recorded it. The order is
-    // still AWAITING_PAYMENT; the sweeper asks again and gets the same decision.
-    tx.commit().await?;
-    Ok(changed)
-}
 
 /// Takes what is due and asks the provider about each. Returns how many were taken.
 ///
@@ -94,9 +66,8 @@ async fn settle(counter: &Counter, order: Unsettled) {
             return;
         }
     };
-    match bounded(record(&counter.pool, order_id, decision, trace)).await {
+    match record(counter, order_id, decision, trace, RECORD_PATIENCE).await {
         Ok(Changed::Applied(order)) => {
-            counter.waker.wake();
             tracing::info!(order.id = %order_id, state = order.state.as_str(), "settled");
         }
         Ok(Changed::Absorbed(_)) => {}

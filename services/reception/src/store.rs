@@ -141,6 +141,9 @@ pub async fn insert_history(conn: &mut PgConnection, orders: &[&Order]) -> sqlx:
         .iter()
         .flat_map(|order| order.history.iter().map(|entry| (order.order_id, entry)))
         .collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into order_history (order_id, revision, state, time, detail) \
          select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[])",

@@ -1,22 +1,21 @@
 //! From the wire to the domain: every violation of a request at once.
 
-use super::store_error;
 use crate::{
     change,
+    menu::{Menu, Pricing},
     order::{HistoryEntry, Item, Order, OrderId, Payment, State},
-    place_order::{STORE_PATIENCE, within},
     store::{
         NewOrder,
-        read::{self, Filter, MenuItem},
+        read::{Filter, MenuItem},
     },
 };
+use batching::Batcher;
 use chrono::{DateTime, Utc};
 use prost::Message as _;
 use proto::reception::v1::{self as wire, get_order_request};
 use rpc::{page, status::Violations, validate};
 use sha2::{Digest as _, Sha256};
-use sqlx::PgPool;
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use telemetry::propagation::TraceContext;
 use tonic::Status;
 use uuid::Uuid;
@@ -30,13 +29,15 @@ const MAX_TOTAL_MINOR: i64 = 30_000;
 /// How long the sweeper leaves a new order to the call that placed it: longer than a
 /// charge may take, so that the two seldom meet. If they do, the key makes it one.
 const SETTLE_AFTER: Duration = Duration::from_secs(3);
+/// What reading the menu gets.
+const PRICING_PATIENCE: Duration = Duration::from_millis(900);
 
 /// Canonical text of the menu's list, for its page tokens.
 pub(super) const MENU_PAGES: &str = "ListMenuItems";
 
 /// A new order, priced from the menu.
 pub(super) async fn place_order(
-    pool: &PgPool,
+    pricing: &Batcher<Pricing>,
     request: &wire::PlaceOrderRequest,
 ) -> Result<NewOrder, Status> {
     let mut violations = Violations::new();
@@ -54,7 +55,7 @@ pub(super) async fn place_order(
         MAX_TOKEN_CHARS,
         true,
     );
-    let items = priced(pool, &request.items, &mut violations).await?;
+    let items = priced(pricing, &request.items, &mut violations).await?;
     let (
         Some(request_id),
         Some(Priced {
@@ -128,7 +129,7 @@ struct Priced {
 
 /// Prices the lines; none if one of them is wrong.
 async fn priced(
-    pool: &PgPool,
+    pricing: &Batcher<Pricing>,
     lines: &[wire::PlaceOrderItem],
     violations: &mut Violations,
 ) -> Result<Option<Priced>, Status> {
@@ -150,17 +151,8 @@ async fn priced(
             format!("must hold at most {MAX_DRINKS} drinks in all"),
         );
     }
-    // An id that no menu can hold is not asked for: Postgres refuses a NUL.
-    let wanted: Vec<(&str, &str)> = lines
-        .iter()
-        .map(|line| (line.drink.as_str(), line.size.as_str()))
-        .filter(|(drink, size)| !drink.contains('\0') && !size.contains('\0'))
-        .collect();
-    let read = async {
-        let mut conn = pool.acquire().await?;
-        read::menu_items(&mut conn, &wanted).await
-    };
-    let menu = within(STORE_PATIENCE, read).await.map_err(store_error)?;
+    let menu = pricing.submit((), PRICING_PATIENCE).await;
+    let menu = menu.map_err(|error| super::not_committed(&error))?;
     let lines: Vec<Option<(Item, &MenuItem)>> = lines
         .iter()
         .enumerate()
@@ -172,7 +164,7 @@ async fn priced(
 fn price<'m>(
     index: usize,
     line: &wire::PlaceOrderItem,
-    menu: &'m HashMap<(String, String), MenuItem>,
+    menu: &'m Menu,
     violations: &mut Violations,
 ) -> Option<(Item, &'m MenuItem)> {
     let (drink, size) = (line.drink.clone(), line.size.clone());

@@ -15,13 +15,34 @@ pub async fn by_request_id(
     conn: &mut PgConnection,
     request_id: Uuid,
 ) -> sqlx::Result<Option<(Order, Vec<u8>)>> {
-    let row = sqlx::query("select * from orders where request_id = $1")
-        .bind(request_id)
-        .fetch_optional(&mut *conn)
+    let mut known = by_request_ids(conn, &[request_id]).await?;
+    Ok(known.remove(&request_id))
+}
+
+/// The same for several. Ids that placed nothing are left out.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_request_ids(
+    conn: &mut PgConnection,
+    request_ids: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, (Order, Vec<u8>)>> {
+    if request_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query("select * from orders where request_id = any($1)")
+        .bind(request_ids)
+        .fetch_all(&mut *conn)
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let hash = row.try_get("request_hash")?;
-    Ok(Some((with_history(conn, &row).await?, hash)))
+    let mut known = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let order = with_history(conn, row).await?;
+        known.insert(
+            row.try_get("request_id")?,
+            (order, row.try_get("request_hash")?),
+        );
+    }
+    Ok(known)
 }
 
 /// An order with its history.
@@ -148,25 +169,12 @@ pub async fn menu(
     .await
 }
 
-/// The menu's lines for the given drinks and sizes, by both. Unknown ones are absent.
+/// The whole menu: some dozens of rows.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn menu_items(
-    conn: &mut PgConnection,
-    wanted: &[(&str, &str)],
-) -> sqlx::Result<HashMap<(String, String), MenuItem>> {
-    let (drinks, sizes): (Vec<&str>, Vec<&str>) = wanted.iter().copied().unzip();
-    let items: Vec<MenuItem> = sqlx::query_as(
-        "select distinct drink, size, title, currency_code, price_minor \
-         from menu_items join unnest($1::text[], $2::text[]) as w (drink, size) using (drink, size)",
-    )
-    .bind(drinks)
-    .bind(sizes)
-    .fetch_all(conn)
-    .await?;
-    Ok(items
-        .into_iter()
-        .map(|item| ((item.drink.clone(), item.size.clone()), item))
-        .collect())
+pub async fn whole_menu(conn: &mut PgConnection) -> sqlx::Result<Vec<MenuItem>> {
+    sqlx::query_as("select drink, size, title, currency_code, price_minor from menu_items")
+        .fetch_all(conn)
+        .await
 }
