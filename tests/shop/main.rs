@@ -12,6 +12,8 @@ mod books;
 mod brewing;
 // What services say to each other, once, twice, or broken.
 mod delivery;
+// Whatever waits is committed together, and each caller is told the truth about its own.
+mod guarantee_batching;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
 // Every committed event is published, whatever happens to the relay.
