@@ -13,7 +13,10 @@
 //! A batch is one transaction. If one of its messages cannot be handled now, the
 //! batch is rolled back and its messages are handled one by one, so that one bad
 //! order hurts its neighbors as little as it can: poison is parked and passed, and a
-//! message that has to wait holds back its own partition only.
+//! message that has to wait holds back its own partition only. Its back-off blocks no
+//! other; its tries do: each may cost the others two transactions that run into their
+//! time limit (10 s; a lock that is not granted: a statement's, 2 s), and a transaction
+//! of its own for each message that came with it.
 
 /// The transaction.
 mod apply;
@@ -23,6 +26,8 @@ mod delivery;
 mod hold;
 /// From Kafka's messages to ours.
 mod receive;
+/// A consumer that runs and delivers nothing.
+mod watchdog;
 
 pub(crate) use receive::Received;
 pub use receive::{Message, Origin};
@@ -40,12 +45,37 @@ use sqlx::{PgConnection, PgPool};
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
+    mem,
     ops::AddAssign,
     slice,
+    sync::Arc,
     time::Duration,
 };
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use watchdog::{Subject, Watchdog};
 
+/// How an inbox goes about it.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// A consumer that delivers nothing for this long, though messages wait for it, is
+    /// replaced.
+    #[arg(long, env = "CONSUMER_WATCHDOG", default_value = "60s", value_parser = watchdog_limit)]
+    pub consumer_watchdog: Duration,
+}
+
+fn watchdog_limit(text: &str) -> anyhow::Result<Duration> {
+    let limit = humantime::parse_duration(text)?;
+    anyhow::ensure!(
+        limit >= SHORTEST_WATCHDOG,
+        "under {SHORTEST_WATCHDOG:?} a consumer that is merely slow would be replaced, again and again"
+    );
+    Ok(limit)
+}
+
+/// Twice what it may take until a fresh consumer has its partitions and their first message.
+const SHORTEST_WATCHDOG: Duration = Duration::from_secs(1);
 /// The most messages in one transaction.
 const BATCH: usize = 200;
 /// Between two tries when the database or Kafka refuses.
@@ -121,15 +151,19 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Inbox<H: Handler> {
     pool: PgPool,
     kafka: kafka::Options,
-    consumer: Consumer,
+    consumer: Arc<Consumer>,
     outage: Outage,
     name: &'static str,
+    group: String,
     topic: String,
     handler: H,
     subscribed: bool,
     /// Received and not yet handled. Survives a failed try.
     batch: Vec<Delivery<H::Event>>,
     holds: Holds,
+    watchdog: Watchdog,
+    /// Consumers replaced since the last batch.
+    replaced: usize,
 }
 
 /// What one call of [`Inbox::process_batch`] did.
@@ -147,6 +181,8 @@ pub struct Processed {
     pub dead_letters: usize,
     /// Messages put back, to be received again.
     pub held_back: usize,
+    /// Consumers replaced because they delivered nothing.
+    pub replaced_consumers: usize,
 }
 
 impl AddAssign for Processed {
@@ -157,6 +193,7 @@ impl AddAssign for Processed {
         self.absorbed += other.absorbed;
         self.dead_letters += other.dead_letters;
         self.held_back += other.held_back;
+        self.replaced_consumers += other.replaced_consumers;
     }
 }
 
@@ -205,21 +242,23 @@ impl<H: Handler> Inbox<H> {
         group: &str,
         topic: String,
         handler: H,
+        options: &Options,
     ) -> anyhow::Result<Self> {
         let outage = Outage::default();
-        let (consumer, kafka) = (kafka.consumer(group, outage.clone())?, kafka.clone());
-        let (subscribed, batch, holds) = (false, Vec::new(), Holds::default());
         Ok(Self {
+            consumer: Arc::new(kafka.consumer(group, outage.clone())?),
+            kafka: kafka.clone(),
+            group: group.to_owned(),
+            subscribed: false,
+            batch: Vec::new(),
+            holds: Holds::default(),
+            watchdog: Watchdog::new(options.consumer_watchdog),
+            replaced: 0,
             pool,
-            kafka,
-            consumer,
             outage,
             name,
             topic,
             handler,
-            subscribed,
-            batch,
-            holds,
         })
     }
 
@@ -235,20 +274,60 @@ impl<H: Handler> Inbox<H> {
 
     /// Fills the batch, unless one is left from a failed try.
     async fn receive(&mut self) -> Result<(), Error> {
+        let received = self.try_receive().await;
+        if received.is_err() {
+            self.watchdog.rest();
+        }
+        received
+    }
+
+    async fn try_receive(&mut self) -> Result<(), Error> {
         if !self.batch.is_empty() {
             return Ok(());
         }
         self.subscribe().await?;
+        let subject = Subject {
+            consumer: &self.consumer,
+            kafka: &self.kafka,
+            group: &self.group,
+            topic: &self.topic,
+            holds: &self.holds,
+        };
         tokio::select! {
+            // First what has arrived: see `Watchdog::stuck`.
+            biased;
             batch = receive::batch(&self.consumer, BATCH) => {
                 let read = |received| Delivery::read(&self.handler, received);
                 self.batch = batch?.into_iter().map(read).collect();
                 self.outage.ends();
             }
             () = self.holds.wait() => {}
+            (partition, offset) = self.watchdog.stuck(subject) => {
+                tracing::warn!(topic = self.topic, partition, offset, "nothing is delivered; replacing the consumer");
+                self.replace_consumer();
+            }
         }
         self.holds.release_due(&self.consumer, &self.topic);
         Ok(())
+    }
+
+    /// Leaves the consumer to itself and takes a fresh one, which joins the group anew. Until the
+    /// group has given up the old one nothing is assigned; what that one had in hand is
+    /// delivered again.
+    fn replace_consumer(&mut self) {
+        self.watchdog.rest();
+        match self.kafka.consumer(&self.group, self.outage.clone()) {
+            Ok(fresh) => {
+                // Nobody waits for the end of one that is stuck.
+                drop(drop_aside(mem::replace(
+                    &mut self.consumer,
+                    Arc::new(fresh),
+                )));
+                (self.subscribed, self.holds) = (false, Holds::default());
+                self.replaced += 1;
+            }
+            Err(error) => tracing::error!(%error, "no consumer to replace it with"),
+        }
     }
 
     async fn subscribe(&mut self) -> Result<(), Error> {
@@ -261,6 +340,16 @@ impl<H: Handler> Inbox<H> {
     }
 
     async fn process(&mut self) -> Result<Processed, Error> {
+        let processed = self.try_process().await;
+        if processed.is_err() {
+            self.watchdog.rest();
+        }
+        let mut processed = processed?;
+        processed.replaced_consumers = mem::take(&mut self.replaced);
+        Ok(processed)
+    }
+
+    async fn try_process(&mut self) -> Result<Processed, Error> {
         let processed = match self.attempt(&self.batch).await? {
             Attempt::Committed(processed) => {
                 self.handler.committed();
@@ -283,8 +372,10 @@ impl<H: Handler> Inbox<H> {
     fn pass_batch(&mut self) {
         let next = receive::next_offsets(self.batch.iter().map(|d| &d.received));
         self.store_offsets(&next);
-        next.keys()
-            .for_each(|partition| self.holds.forget(*partition));
+        for partition in next.into_keys() {
+            self.holds.forget(partition);
+            self.watchdog.saw(partition);
+        }
     }
 
     async fn attempt(&self, batch: &[Delivery<H::Event>]) -> Result<Attempt, Error> {
@@ -301,6 +392,7 @@ impl<H: Handler> Inbox<H> {
         for delivery in &self.batch {
             let received = &delivery.received;
             let partition = received.origin.partition;
+            self.watchdog.saw(partition);
             if held.contains(&partition) {
                 total.held_back += 1;
                 continue;
@@ -390,17 +482,22 @@ async fn patiently<T>(stop: &CancellationToken, batch: impl Future<Output = T>) 
     }
 }
 
-/// Commits the stored offsets and leaves the group. Dropping a consumer blocks, and
-/// has been seen to hang: it gets a thread of its own and a few seconds.
-async fn close(consumer: Consumer) {
-    let (closed, wait) = tokio::sync::oneshot::channel();
-    // Not one of tokio's threads: the runtime would wait for it at its end, without limit.
+/// Commits the stored offsets and leaves the group.
+async fn close(consumer: Arc<Consumer>) {
+    let closed = drop_aside(consumer);
+    if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+        tracing::warn!("the Kafka consumer did not close in time; its group will notice");
+    }
+}
+
+/// Dropping a consumer blocks, and has been seen to hang: it gets a thread of its own. Not one of
+/// tokio's: the runtime would wait for it at its end, without limit.
+fn drop_aside(consumer: Arc<Consumer>) -> oneshot::Receiver<()> {
+    let (dropped, wait) = oneshot::channel();
     std::thread::spawn(move || {
         drop(consumer);
         // Nobody waits any more if it took too long.
-        let _ = closed.send(());
+        let _ = dropped.send(());
     });
-    if tokio::time::timeout(CLOSE_PATIENCE, wait).await.is_err() {
-        tracing::warn!("the Kafka consumer did not close in time; its group will notice");
-    }
+    wait
 }

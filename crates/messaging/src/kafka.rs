@@ -5,8 +5,8 @@ use rdkafka::{
     ClientConfig, ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::RDKafkaLogLevel,
-    consumer::{ConsumerContext, StreamConsumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    consumer::{BaseConsumer, ConsumerContext, StreamConsumer},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::FutureProducer,
 };
 use std::{
@@ -106,6 +106,14 @@ impl Options {
             .context("creating the Kafka consumer")
     }
 
+    /// Looks at a group from outside; joins nothing, commits nothing.
+    pub(crate) fn onlooker(&self, group: &str) -> KafkaResult<BaseConsumer<Context>> {
+        let mut config = self.client();
+        config.set("group.id", group);
+        config.set("enable.auto.commit", "false");
+        config.create_with_context(Context { outage: None })
+    }
+
     /// Creates a topic unless it is there. Topics are never created by a first use:
     /// that would be with the broker's defaults.
     pub(crate) async fn ensure_topic(&self, topic: &str) -> Result<(), KafkaError> {
@@ -166,7 +174,7 @@ impl Outage {
 /// librdkafka reports every failed connection attempt, one a second for as long as
 /// the broker is away.
 pub struct Context {
-    /// Absent for the short-lived clients that create topics: their callers report.
+    /// Absent for short-lived clients: their callers report.
     outage: Option<Outage>,
 }
 

@@ -31,6 +31,9 @@ pub struct Config {
     /// How events leave.
     #[command(flatten)]
     pub relay: messaging::relay::Options,
+    /// How events arrive.
+    #[command(flatten)]
+    pub inbox: messaging::inbox::Options,
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: telemetry::Options,

@@ -103,6 +103,7 @@ async fn start(
         &config.consumer_group,
         config.orders_topic,
         orders,
+        &config.inbox,
     )?;
     let relay = Relay::new(
         pool.clone(),

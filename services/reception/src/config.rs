@@ -32,5 +32,7 @@ pub struct Config {
     #[command(flatten)]
     pub relay: messaging::relay::Options,
     #[command(flatten)]
+    pub inbox: messaging::inbox::Options,
+    #[command(flatten)]
     pub telemetry: telemetry::Options,
 }

@@ -72,6 +72,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         group,
         config.tickets_topic,
         tickets,
+        &config.inbox,
     )?;
     let topic = config.orders_topic;
     let relay = Relay::new(

@@ -31,7 +31,7 @@ impl Holds {
             tries: 0,
             until: None,
         });
-        let pause = FIRST.saturating_mul(1 << hold.tries.min(16)).min(LONGEST);
+        let pause = pause_after(hold.tries);
         hold.tries += 1;
         hold.until = Some(Instant::now() + pause);
         let Origin {
@@ -57,6 +57,13 @@ impl Holds {
         self.0.remove(&partition);
     }
 
+    /// Whether a partition waits on purpose.
+    pub(super) fn pauses(&self, partition: i32) -> bool {
+        self.0
+            .get(&partition)
+            .is_some_and(|hold| hold.until.is_some())
+    }
+
     /// Waits until the first pause is over; for ever if there is none.
     pub(super) async fn wait(&self) {
         match self.0.values().filter_map(|hold| hold.until).min() {
@@ -79,8 +86,24 @@ impl Holds {
     }
 }
 
+/// The pause after one more try.
+fn pause_after(tries: u32) -> Duration {
+    FIRST.saturating_mul(1 << tries.min(16)).min(LONGEST)
+}
+
 fn list(topic: &str, partition: i32) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_from_a_tenth_of_a_second_to_half_a_minute() {
+        let pauses = [0, 1, 2, 8, 9, u32::MAX].map(|tries| pause_after(tries).as_millis());
+        assert_eq!(pauses, [100, 200, 400, 25_600, 30_000, 30_000]);
+    }
 }

@@ -162,3 +162,37 @@ fn text(value: &[u8]) -> String {
             .fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::{Options, Outage};
+    use clap::Parser;
+    use rdkafka::consumer::Consumer as _;
+    use std::time::Duration;
+    use tokio::{net::TcpListener, time::sleep};
+
+    #[derive(Parser)]
+    struct Settings {
+        #[command(flatten)]
+        kafka: Options,
+    }
+
+    #[tokio::test]
+    async fn the_error_events_of_an_outage_are_taken_all_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let nobody = listener.local_addr().expect("it is bound").to_string();
+        drop(listener);
+        let settings = Settings::parse_from(["test", "--kafka-brokers", &nobody]);
+        let consumer = settings.kafka.consumer("test", Outage::default());
+        let consumer = consumer.expect("the settings are valid");
+        consumer.subscribe(&["topic"]).expect("it is a name");
+        // Some attempts to connect, each of which leaves events behind.
+        sleep(Duration::from_secs(2)).await;
+        assert!(batch(&consumer, 200).await.is_err());
+        assert!(
+            batch(&consumer, 200).now_or_never().is_none(),
+            "nothing is left"
+        );
+    }
+}
