@@ -19,6 +19,8 @@
 mod apply;
 /// Partitions that wait for a retry.
 mod hold;
+/// What the inbox can remember, and what it cannot.
+mod memory;
 /// From Kafka's messages to ours.
 mod receive;
 

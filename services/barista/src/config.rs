@@ -31,6 +31,9 @@ pub struct Config {
     /// How events leave.
     #[command(flatten)]
     pub relay: messaging::relay::Options,
+    /// How long rows are kept.
+    #[command(flatten)]
+    pub housekeeping: messaging::housekeeping::Options,
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: telemetry::Options,

@@ -32,5 +32,7 @@ pub struct Config {
     #[command(flatten)]
     pub relay: messaging::relay::Options,
     #[command(flatten)]
+    pub housekeeping: messaging::housekeeping::Options,
+    #[command(flatten)]
     pub telemetry: telemetry::Options,
 }

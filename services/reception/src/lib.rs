@@ -32,7 +32,9 @@ mod watch;
 use anyhow::Context as _;
 use config::Config;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
+use messaging::{
+    housekeeping::Housekeeping, inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail,
+};
 use payment::Payments;
 use place_order::Counter;
 use rpc::server::Server;
@@ -65,6 +67,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         waker: waker.clone(),
     };
     let (kafka, group) = (&config.kafka, &config.consumer_group);
+    let topic = config.tickets_topic.clone();
+    let housekeeping = Housekeeping::new(pool.clone(), kafka, topic, &config.housekeeping)?;
     let inbox = Inbox::new(
         pool.clone(),
         kafka,
@@ -100,6 +104,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let serving = server.serve(listener, stop.clone(), grace);
     tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATIONS, &drained).await?;
+    housekeeping.open(&drained).await;
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
@@ -107,6 +112,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     tasks.spawn("sweeper", holding(writers.clone(), sweeper));
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
+    tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
     tasks.spawn(
         "tail",
         tail.run(drained, move |changes| watchers.wake(changes)),
