@@ -12,6 +12,8 @@ mod books;
 mod brewing;
 // What services say to each other, once, twice, or broken.
 mod delivery;
+// What is sent and what is remembered long enough leaves, while traffic runs.
+mod guarantee_housekeeping;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
 // Every committed event is published, whatever happens to the relay.

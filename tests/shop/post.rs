@@ -4,6 +4,7 @@ use crate::count;
 use chrono::Utc;
 use messaging::{
     event::Event,
+    housekeeping::{self, Housekeeping},
     inbox::{Handler, Inbox, Message, Outcome, Processed},
     kafka,
     outbox::{self, Waker},
@@ -90,6 +91,21 @@ impl Post {
         let (pool, topic) = (self.pool.clone(), self.topic.clone());
         let inbox = Inbox::new(pool, &self.kafka, "test", &group, topic, Effects);
         inbox.expect("the settings are valid")
+    }
+
+    /// Housekeeping that keeps what it keeps by default.
+    pub fn housekeeping(&self) -> Housekeeping {
+        self.housekeeping_with(None)
+    }
+
+    pub fn housekeeping_with(&self, inbox_retention: Option<Duration>) -> Housekeeping {
+        let options = housekeeping::Options {
+            outbox_retention: Duration::from_secs(24 * 60 * 60),
+            inbox_retention,
+        };
+        let (pool, topic) = (self.pool.clone(), self.topic.clone());
+        let housekeeping = Housekeeping::new(pool, &self.kafka, topic, &options);
+        housekeeping.expect("the settings are valid")
     }
 
     pub async fn append(&self, events: &[Event]) {
