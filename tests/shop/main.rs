@@ -14,6 +14,8 @@ mod brewing;
 mod delivery;
 // Whatever waits is committed together, and each caller is told the truth about its own.
 mod guarantee_batching;
+// What is sent and what is remembered long enough leaves, while traffic runs.
+mod guarantee_housekeeping;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
 // Every committed event is published, whatever happens to the relay.

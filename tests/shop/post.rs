@@ -4,6 +4,7 @@ use crate::count;
 use chrono::Utc;
 use messaging::{
     event::Event,
+    housekeeping::{self, Housekeeping},
     inbox::{Handler, Inbox, Message, Outcome, Processed, Skipped},
     kafka,
     outbox::{self, Waker},
@@ -90,8 +91,26 @@ impl Post {
     pub fn inbox_of(&self, group: &str) -> Inbox<Effects> {
         let group = format!("{group}.{}", self.shop.name);
         let (pool, topic) = (self.pool.clone(), self.topic.clone());
-        let inbox = Inbox::new(pool, &self.kafka, "test", &group, topic, Effects);
+        let options = messaging::inbox::Options {
+            consumer_watchdog: Duration::from_secs(60),
+        };
+        let inbox = Inbox::new(pool, &self.kafka, "test", &group, topic, Effects, &options);
         inbox.expect("the settings are valid")
+    }
+
+    /// Housekeeping that keeps what it keeps by default.
+    pub fn housekeeping(&self) -> Housekeeping {
+        self.housekeeping_with(None)
+    }
+
+    pub fn housekeeping_with(&self, inbox_retention: Option<Duration>) -> Housekeeping {
+        let options = housekeeping::Options {
+            outbox_retention: Duration::from_secs(24 * 60 * 60),
+            inbox_retention,
+        };
+        let (pool, topic) = (self.pool.clone(), self.topic.clone());
+        let housekeeping = Housekeeping::new(pool, &self.kafka, topic, &options);
+        housekeeping.expect("the settings are valid")
     }
 
     pub async fn append(&self, events: &[Event]) {

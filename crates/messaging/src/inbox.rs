@@ -24,6 +24,8 @@ mod apply;
 mod delivery;
 /// Partitions that wait for a retry.
 mod hold;
+/// What the inbox can remember, and what it cannot.
+mod memory;
 /// From Kafka's messages to ours.
 mod receive;
 /// A consumer that runs and delivers nothing.

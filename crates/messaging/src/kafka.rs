@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use rdkafka::{
     ClientConfig, ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
@@ -21,6 +21,10 @@ use std::{
 pub type Producer = FutureProducer<Context>;
 /// A consumer whose troubles are logged once.
 pub type Consumer = StreamConsumer<Context>;
+
+/// How much of a topic Kafka deletes at a time. A message stays until the last of its segment
+/// is old enough: by default, which is a week, twice as long as its retention says.
+pub(crate) const SEGMENT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where Kafka is, and how our topics are made.
 #[derive(clap::Args, Clone, Debug)]
@@ -121,6 +125,7 @@ impl Options {
             .client()
             .create_with_context(Context { outage: None })?;
         let retention = self.topic_retention.as_millis().to_string();
+        let segment = SEGMENT.as_millis().to_string();
         let in_sync = if self.topic_replication >= 3 {
             "2"
         } else {
@@ -132,6 +137,7 @@ impl Options {
             TopicReplication::Fixed(self.topic_replication),
         )
         .set("retention.ms", &retention)
+        .set("segment.ms", &segment)
         .set("min.insync.replicas", in_sync);
         let patience = AdminOptions::new()
             .operation_timeout(Some(Duration::from_secs(5)))
@@ -147,6 +153,29 @@ impl Options {
             }
         }
         Ok(())
+    }
+
+    /// How long Kafka may keep a message of a topic, as it says itself; absent if for ever.
+    pub(crate) async fn longest_stay(&self, topic: &str) -> Result<Option<Duration>, KafkaError> {
+        let admin: AdminClient<Context> = self
+            .client()
+            .create_with_context(Context { outage: None })?;
+        let patience = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
+        let topic = [ResourceSpecifier::Topic(topic)];
+        let described = admin.describe_configs(&topic, &patience).await;
+        // See `ensure_topic`.
+        tokio::task::spawn_blocking(move || drop(admin));
+        let described = described?.pop().ok_or(KafkaError::Canceled)?;
+        let settings = described.map_err(KafkaError::AdminOp)?;
+        let setting = |name| settings.get(name).and_then(|entry| entry.value.as_deref());
+        // Negative: for ever.
+        let duration = |name| setting(name)?.parse().ok().map(Duration::from_millis);
+        Ok(match setting("cleanup.policy") {
+            Some("compact") => None,
+            _ => duration("retention.ms")
+                .zip(duration("segment.ms"))
+                .map(|(retention, segment)| retention.saturating_add(segment)),
+        })
     }
 }
 

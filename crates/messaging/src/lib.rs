@@ -20,6 +20,8 @@
 pub mod dead_letters;
 /// What is said: an event with its CloudEvents headers.
 pub mod event;
+/// Making room in outbox and inbox.
+pub mod housekeeping;
 /// Handling what others said, once.
 pub mod inbox;
 /// Every setting of every Kafka client, each with its reason.

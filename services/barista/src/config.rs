@@ -34,6 +34,9 @@ pub struct Config {
     /// How events arrive.
     #[command(flatten)]
     pub inbox: messaging::inbox::Options,
+    /// How long rows are kept.
+    #[command(flatten)]
+    pub housekeeping: messaging::housekeeping::Options,
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: telemetry::Options,

@@ -33,7 +33,7 @@ pub use config::Config;
 use brewing::Workforce;
 use events::Orders;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay};
+use messaging::{housekeeping::Housekeeping, inbox::Inbox, outbox::Waker, relay::Relay};
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
 use std::{sync::Arc, time::Duration};
@@ -90,7 +90,10 @@ async fn start(
     tasks: &mut Tasks,
     drained: &Stop,
 ) -> anyhow::Result<()> {
+    let (kafka, topic) = (&config.kafka, config.orders_topic.clone());
+    let housekeeping = Housekeeping::new(pool.clone(), kafka, topic, &config.housekeeping)?;
     postgres::migrate(&pool, &MIGRATIONS, drained).await?;
+    housekeeping.open(drained).await;
     let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
     let orders = Orders {
         relay: relay_waker.clone(),
@@ -121,5 +124,6 @@ async fn start(
     tasks.spawn("workforce", workforce);
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
+    tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
     Ok(())
 }

@@ -26,7 +26,6 @@ create table outbox (
 ) partition by range (create_time);
 
 create index outbox_order on outbox (part, xid, seq);
-create table outbox_default partition of outbox default;
 
 -- Who publishes which part, and how far. A lease is a row: owner, epoch, expiry by
 -- this server's clock. The epoch rises whenever a part changes hands, and the cursor
@@ -53,7 +52,8 @@ create table outbox_relays (
 -- Events that were handled, written in the transaction of their effect. Partitioned
 -- by the event's id, which begins with the time it was made: a redelivery, however
 -- late, meets its first row in the same partition. Partitioned by the time of
--- arrival it would not.
+-- arrival it would not. An id that no partition holds, because it is older than all
+-- of them, is refused: nobody could tell whether it was handled.
 create table inbox (
     consumer     text        not null,
     event_id     uuid        not null,
@@ -61,7 +61,19 @@ create table inbox (
     constraint inbox_pkey primary key (consumer, event_id)
 ) partition by range (event_id);
 
-create table inbox_default partition of inbox default;
+-- The first partition of each, for the past and the next two days; housekeeping makes
+-- the others. There is no default partition: it would take what belongs into others,
+-- and none could be detached while traffic runs.
+do $$
+declare
+    until timestamptz := date_trunc('day', now(), 'UTC') + interval '2 days';
+    until_id text := rpad(lpad(to_hex(extract(epoch from until)::bigint * 1000), 12, '0'), 32, '0');
+begin
+    execute format('create table outbox_first partition of outbox
+                    for values from (minvalue) to (%L)', until);
+    execute format('create table inbox_first partition of inbox
+                    for values from (minvalue) to (%L)', until_id);
+end $$;
 
 -- Messages that cannot be handled, kept whole. A row is written in the transaction
 -- that records the inbox row, so a message is handled or parked, never neither.

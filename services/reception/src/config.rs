@@ -34,5 +34,7 @@ pub struct Config {
     #[command(flatten)]
     pub inbox: messaging::inbox::Options,
     #[command(flatten)]
+    pub housekeeping: messaging::housekeeping::Options,
+    #[command(flatten)]
     pub telemetry: telemetry::Options,
 }

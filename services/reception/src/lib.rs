@@ -37,7 +37,9 @@ use anyhow::Context as _;
 use config::Config;
 use counter::Counter;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
+use messaging::{
+    housekeeping::Housekeeping, inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail,
+};
 use payment::Payments;
 use rpc::server::Server;
 use std::{sync::Arc, time::Duration};
@@ -65,6 +67,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         waker: waker.clone(),
     };
     let (kafka, group) = (&config.kafka, &config.consumer_group);
+    let topic = config.tickets_topic.clone();
+    let housekeeping = Housekeeping::new(pool.clone(), kafka, topic, &config.housekeeping)?;
     let inbox = Inbox::new(
         pool.clone(),
         kafka,
@@ -101,12 +105,14 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let serving = server.serve(listener, stop.clone(), grace);
     tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATIONS, &drained).await?;
+    housekeeping.open(&drained).await;
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
     committers.spawn(counter, &mut tasks, &drained, &writers);
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
+    tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
     tasks.spawn(
         "tail",
         tail.run(drained, move |changes| watchers.wake(changes)),

@@ -3,8 +3,10 @@
 use super::{
     Error, Handler, Outcome, Processed, Received,
     delivery::{Content, Delivery},
+    memory::{self, NoPlace},
 };
 use crate::dead_letters;
+use chrono::Utc;
 use lifecycle::postgres::bounded;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::HashSet, time::Duration};
@@ -43,7 +45,7 @@ pub(super) async fn transaction<H: Handler>(
     let mut tx = bounded(pool.begin()).await?;
     let applied = timeout(PATIENCE, apply(&mut tx, consumer, handler, batch)).await;
     let attempt = match applied.unwrap_or(Err(Error::Database(sqlx::Error::PoolTimedOut))) {
-        Err(Error::Database(error)) => refusal(error)?,
+        Err(Error::Database(error)) => refusal(error, batch)?,
         attempt => attempt?,
     };
     match &attempt {
@@ -67,7 +69,7 @@ pub(super) async fn park(
 ) -> Result<Processed, Error> {
     let mut tx = pool.begin().await?;
     if let Ok(message) = &received.message {
-        insert_ids(&mut tx, consumer, vec![message.event_id]).await?;
+        memory::record(&mut tx, consumer, message.event_id).await?;
     }
     dead_letters::park(&mut tx, consumer, received, reason).await?;
     tx.commit().await?;
@@ -143,7 +145,7 @@ async fn handle<H: Handler>(
 /// Inserts first, so that a twin of this transaction waits here, before any effect,
 /// until this one is over. Sorted, because two consumers that meet in a rebalance
 /// would otherwise wait for each other.
-async fn insert_ids(
+pub(super) async fn insert_ids(
     conn: &mut PgConnection,
     consumer: &str,
     mut ids: Vec<Uuid>,
@@ -167,7 +169,12 @@ async fn insert_ids(
 /// message holds. Any other answer of the database (a row lock held for too long, a deadlock, a
 /// row that this version cannot read) is about one order, too, but may go well later. Only where
 /// the database does not answer at all is the batch kept as it is.
-fn refusal(error: sqlx::Error) -> Result<Attempt, Error> {
+fn refusal<E>(error: sqlx::Error, batch: &[Delivery<E>]) -> Result<Attempt, Error> {
+    match memory::no_place(&error) {
+        Some(NoPlace::InInbox) => return Ok(Attempt::Poison(forgotten(&error, batch))),
+        Some(NoPlace::Elsewhere) => return Ok(Attempt::Retry(error.to_string())),
+        None => {}
+    }
     let code = error.as_database_error().and_then(|error| error.code());
     if code.is_some_and(|code| code.starts_with("22") || code.starts_with("23")) {
         return Ok(Attempt::Poison(error.to_string()));
@@ -178,4 +185,15 @@ fn refusal(error: sqlx::Error) -> Result<Attempt, Error> {
         }
         error => Err(error.into()),
     }
+}
+
+/// Of a batch of several, only that one of them has no place matters.
+fn forgotten<E>(error: &sqlx::Error, batch: &[Delivery<E>]) -> String {
+    match batch {
+        [delivery] => delivery
+            .event_id()
+            .map(|event_id| memory::reason(event_id, Utc::now())),
+        _ => None,
+    }
+    .unwrap_or_else(|| error.to_string())
 }
