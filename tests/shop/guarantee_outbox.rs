@@ -16,7 +16,7 @@ async fn an_event_is_published_and_handled_once() {
         publish(&mut relay, 1).await,
         Published {
             acknowledged: 1,
-            fenced: 0
+            ..Published::default()
         }
     );
     let handled = process(&mut inbox, 1).await;

@@ -25,7 +25,10 @@ mod receive;
 pub(crate) use receive::Received;
 pub use receive::{Message, Origin};
 
-use crate::kafka::{self, Consumer, Outage};
+use crate::{
+    kafka::{self, Consumer, Outage},
+    metrics,
+};
 use apply::Attempt;
 use hold::Holds;
 use rdkafka::{
@@ -250,6 +253,7 @@ impl<H: Handler> Inbox<H> {
             Attempt::Retry(_) | Attempt::Poison(_) => self.one_by_one().await?,
         };
         self.batch.clear();
+        metrics::inbox(self.name, &processed);
         Ok(processed)
     }
 

@@ -33,7 +33,11 @@ pub use config::Config;
 use brewing::Workforce;
 use events::Orders;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay};
+use messaging::{
+    inbox::Inbox,
+    outbox::{self, Waker},
+    relay::Relay,
+};
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
 use std::{sync::Arc, time::Duration};
@@ -91,6 +95,7 @@ async fn start(
     drained: &Stop,
 ) -> anyhow::Result<()> {
     postgres::migrate(&pool, &MIGRATIONS, drained).await?;
+    outbox::refuse_foreign(&pool, drained).await?;
     let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
     let orders = Orders {
         relay: relay_waker.clone(),

@@ -32,7 +32,12 @@ mod watch;
 use anyhow::Context as _;
 use config::Config;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
+use messaging::{
+    inbox::Inbox,
+    outbox::{self, Waker},
+    relay::Relay,
+    tail::Tail,
+};
 use payment::Payments;
 use place_order::Counter;
 use rpc::server::Server;
@@ -100,6 +105,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let serving = server.serve(listener, stop.clone(), grace);
     tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATIONS, &drained).await?;
+    outbox::refuse_foreign(&pool, &drained).await?;
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
