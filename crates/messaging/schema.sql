@@ -43,6 +43,30 @@ create table outbox_parts (
 
 insert into outbox_parts (part) select generate_series(0, 7);
 
+-- The way out for a database that was restored from a dump into another cluster whose
+-- transaction ids have not come as far: its rows would wait until they have, and what
+-- is written until then would lie below the cursors. Brings rows and cursors to the
+-- ids of this cluster, in the sequence they had, and returns how many events are
+-- unsent. Called needlessly, or while others write, it loses nothing either: whoever
+-- writes now has an id above the horizon, where the cursors come to stand.
+create function outbox_restored() returns bigint language plpgsql as $$
+declare
+    horizon xid8;
+    unsent  bigint;
+begin
+    lock table outbox_parts in exclusive mode;
+    horizon := pg_snapshot_xmin(pg_current_snapshot());
+    update outbox o set xid = '0' from outbox_parts p
+        where o.part = p.part and o.xid >= horizon
+          and (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq);
+    update outbox o set xid = pg_current_xact_id() from outbox_parts p
+        where o.part = p.part and (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq);
+    get diagnostics unsent = row_count;
+    update outbox_parts set cursor_xid = horizon, cursor_seq = 0, epoch = epoch + 1,
+                            owner = null, lease_expire_time = '-infinity';
+    return unsent;
+end $$;
+
 -- Which relays live, so that each can tell its fair share of the parts.
 create table outbox_relays (
     owner       uuid        primary key,
@@ -75,23 +99,35 @@ begin
                     for values from (minvalue) to (%L)', until_id);
 end $$;
 
--- Messages that cannot be handled, kept whole. A row is written in the transaction
--- that records the inbox row, so a message is handled or parked, never neither.
+-- Messages that cannot be handled, and events that cannot be published, kept whole.
+-- A row is written in the transaction that records the inbox row, or in the one that
+-- moves the cursor past the event: it is dealt with or parked, never neither.
+--
 -- A message that cannot even be decoded has no event_id: it is told apart by where
--- and when Kafka stored it.
+-- and when Kafka stored it. An event of our own outbox that Kafka refused was never
+-- stored there: it has no origin, its `consumer` is 'relay', and with its headers and
+-- its `revision`, which is not among them, it can be appended to the outbox again.
 create table dead_letters (
     dead_letter_id bigint      primary key generated always as identity,
     consumer       text        not null,
     topic          text        not null,
-    kafka_partition integer    not null,
-    kafka_offset   bigint      not null,
-    kafka_time_ms  bigint      not null,
+    kafka_partition integer,
+    kafka_offset   bigint,
+    kafka_time_ms  bigint,
     event_id       uuid,
+    revision       bigint,
     headers        jsonb       not null,
     key            bytea,
     payload        bytea,
     reason         text        not null,
     create_time    timestamptz not null default now(),
     constraint dead_letters_origin_key
-        unique (consumer, topic, kafka_partition, kafka_offset, kafka_time_ms)
+        unique (consumer, topic, kafka_partition, kafka_offset, kafka_time_ms),
+    constraint dead_letters_origin_whole
+        check (num_nulls(kafka_partition, kafka_offset, kafka_time_ms) in (0, 3)),
+    constraint dead_letters_unsent_whole
+        check (kafka_offset is not null
+               or num_nulls(event_id, revision, key, payload) = 0)
 );
+
+create unique index dead_letters_unsent on dead_letters (event_id) where kafka_offset is null;

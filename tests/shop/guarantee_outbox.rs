@@ -3,9 +3,22 @@
 //! Here nobody runs in the background: the test calls each step, and so decides what happens between
 //! two of them. A crash at that point is a step that is not called.
 
+/// A relay dies between the acks and the cursor.
+mod crash;
+/// Somebody else's transaction is in the way.
+mod horizon;
+/// Kafka is away, or loses what it had acknowledged.
+mod outage;
+/// Kafka will never take an event.
+mod refused;
+/// The database is from another cluster.
+mod restored;
+
 use crate::post::{Post, event, order_id, process, publish};
-use messaging::{inbox::Processed, outbox, relay::Published};
+use messaging::{event::Event, inbox::Processed, outbox, relay::Published};
 use shop::harness::Options;
+use std::slice;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn an_event_is_published_and_handled_once() {
@@ -16,7 +29,7 @@ async fn an_event_is_published_and_handled_once() {
         publish(&mut relay, 1).await,
         Published {
             acknowledged: 1,
-            fenced: 0
+            ..Published::default()
         }
     );
     let handled = process(&mut inbox, 1).await;
@@ -62,27 +75,46 @@ async fn an_event_that_is_published_twice_has_its_effect_once() {
 }
 
 #[tokio::test]
-async fn an_event_whose_transaction_commits_late_is_not_passed_over() {
+async fn an_event_that_commits_late_is_lost_by_a_serial_cursor_and_not_by_the_relay() {
     let post = Post::open(Options::default()).await;
-    let (mut relay, order_id) = (post.relay(), order_id());
+    let (mut relay, mut serial) = (post.relay(), SerialCursor::default());
+    let (first, second) = two_events();
     let mut slow = post.pool.begin().await.expect("the database is up");
-    outbox::append(&mut slow, &[event(order_id, 1)])
+    outbox::append(&mut slow, slice::from_ref(&first))
         .await
         .expect("the database is up");
     // Later transaction, greater sequence number, committed first.
-    post.append(&[event(order_id, 2)]).await;
-    let nothing = relay
-        .publish_batch()
-        .await
-        .expect("Kafka and Postgres are up");
-    assert_eq!(
-        nothing,
-        Published::default(),
-        "it waits for whoever began before it"
-    );
+    post.append(slice::from_ref(&second)).await;
+    assert_eq!(serial.next(&post).await, [second.event_id]);
+    let nothing = relay.publish_batch().await.expect("both are up");
+    assert_eq!(nothing, Published::default(), "it waits for the older one");
     slow.commit().await.expect("the database is up");
+    assert!(serial.next(&post).await.is_empty(), "the first is lost");
     assert_eq!(publish(&mut relay, 2).await.acknowledged, 2);
     post.close().await;
+}
+
+/// How an outbox must not be read: what is above the last row read, by its number alone.
+#[derive(Default)]
+struct SerialCursor(i64);
+
+impl SerialCursor {
+    async fn next(&mut self, post: &Post) -> Vec<Uuid> {
+        let rows: Vec<(i64, Uuid)> =
+            sqlx::query_as("select seq, event_id from outbox where seq > $1 order by seq")
+                .bind(self.0)
+                .fetch_all(&post.pool)
+                .await
+                .expect("the database is up");
+        self.0 = rows.last().map_or(self.0, |row| row.0);
+        rows.into_iter().map(|row| row.1).collect()
+    }
+}
+
+/// Of one order, so of one part.
+fn two_events() -> (Event, Event) {
+    let order_id = order_id();
+    (event(order_id, 1), event(order_id, 2))
 }
 
 #[test]

@@ -40,7 +40,7 @@ async fn a_relay_that_lost_its_lease_while_sending_does_not_move_the_cursor() {
         publish(&mut relay, unsent).await,
         Published {
             acknowledged: unsent,
-            fenced: 0
+            ..Published::default()
         }
     );
     post.close().await;

@@ -10,6 +10,8 @@ mod bad_input;
 mod books;
 // Drinks are leased, and booked once.
 mod brewing;
+// What services measured last.
+mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
 // Whatever waits is committed together, and each caller is told the truth about its own.
@@ -22,6 +24,8 @@ mod guarantee_inbox;
 mod guarantee_outbox;
 // Several relays share one outbox.
 mod guarantee_relays;
+// What the test's own thread logs.
+mod heard;
 // A request that is repeated is the same order.
 mod idempotency;
 // A process says when it is ready, and leaves without losing anything.

@@ -34,7 +34,10 @@ mod watchdog;
 pub(crate) use receive::Received;
 pub use receive::{Message, Origin};
 
-use crate::kafka::{self, Consumer, Outage};
+use crate::{
+    kafka::{self, Consumer, Outage},
+    metrics,
+};
 use apply::Attempt;
 use delivery::Delivery;
 use hold::Holds;
@@ -367,6 +370,7 @@ impl<H: Handler> Inbox<H> {
             Attempt::Retry(_) | Attempt::Poison(_) => self.one_by_one().await?,
         };
         self.batch.clear();
+        metrics::inbox(self.name, &processed);
         Ok(processed)
     }
 

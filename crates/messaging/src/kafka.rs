@@ -72,6 +72,9 @@ impl Options {
         config.set("delivery.timeout.ms", "120000");
         // The outbox has batched already; this only joins what one loop enqueues.
         config.set("linger.ms", "2");
+        // The default, just under the broker's own. What is larger is refused here, at
+        // once and alone, and not by the broker together with its batch.
+        config.set("message.max.bytes", "1000000");
         // Two of the largest batches that a relay reads.
         config.set("queue.buffering.max.messages", "20000");
         // Built in; snapshots of like orders compress well.

@@ -10,8 +10,9 @@
 //! own any more), so what it sends are duplicates, never gaps.
 
 use crate::outbox::PARTS;
+use lifecycle::postgres::bounded;
 use sqlx::{PgPool, postgres::types::PgInterval};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -34,8 +35,24 @@ impl Leases {
         }
     }
 
+    /// Waits for `work` and keeps what is held meanwhile, however long it takes.
+    ///
+    /// # Errors
+    /// The leases could not be kept; `work` is dropped.
+    pub(crate) async fn kept_while<T>(&self, work: impl Future<Output = T>) -> sqlx::Result<T> {
+        let mut work = pin!(work);
+        let mut renewal = tokio::time::interval(self.renew_interval());
+        renewal.tick().await;
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                _ = renewal.tick() => bounded(self.renew()).await?,
+            }
+        }
+    }
+
     /// How long may pass between two renewals: two may fail before a lease is lost.
-    pub(crate) fn renew_interval(&self) -> Duration {
+    fn renew_interval(&self) -> Duration {
         self.duration / 3
     }
 
@@ -82,7 +99,7 @@ impl Leases {
 
     /// Keeps what is held. A lease that has run out is not kept, even if nobody took
     /// it: taking it anew raises the epoch, which fences whatever is still in flight.
-    pub(crate) async fn renew(&self) -> sqlx::Result<()> {
+    async fn renew(&self) -> sqlx::Result<()> {
         let mut conn = self.pool.acquire().await?;
         self.renew_in(&mut conn).await.map(|_| ())
     }

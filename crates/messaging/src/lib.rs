@@ -28,6 +28,8 @@ pub mod inbox;
 pub mod kafka;
 /// Who may publish which part of the outbox: leases with epochs.
 pub mod lease;
+// What is measured.
+mod metrics;
 /// Writing events down in the transaction that causes them.
 pub mod outbox;
 /// Publishing what the outbox holds.

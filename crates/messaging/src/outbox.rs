@@ -8,6 +8,11 @@
 //! There is no `NOTIFY`: it takes a lock that every committing transaction shares,
 //! and cost 70 % of the throughput where we measured it.
 
+/// An outbox from another cluster is refused.
+mod restored;
+
+pub use restored::{Foreign, refuse_foreign};
+
 use crate::event::Event;
 use sqlx::PgConnection;
 use std::sync::Arc;

@@ -4,7 +4,8 @@
 //! point and others publish from the same outbox.
 //! Guarantee: the cursor of a part moves only over events that Kafka has
 //! acknowledged, and only by the one who holds the part's lease. So a crash or a
-//! lost lease repeats events; it never skips one.
+//! lost lease repeats events; it never skips one. An event that Kafka will never take
+//! is parked as a dead letter in the transaction that moves the cursor past it.
 //! Not guaranteed: order across transactions. Rows are read in `(xid, seq)` order,
 //! and a transaction may get its xid long before it writes; revisions decide.
 //!
@@ -13,25 +14,25 @@
 //!                   (no transaction is open while publishing)               where epoch = mine
 //! ```
 
+/// From rows to acks.
+mod sender;
+/// From acks to cursors.
+mod settle;
 /// The statements.
 mod store;
+/// How much waits, and for whom.
+mod watch;
 
-use crate::{
-    event,
-    kafka::{self, Outage, Producer},
-    lease::Leases,
-    outbox::Waker,
-};
-use futures::future::join_all;
+use crate::{kafka, lease::Leases, metrics, outbox::Waker};
 use lifecycle::postgres::bounded;
-use rdkafka::{
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryFuture, FutureRecord},
-};
+use rdkafka::{error::KafkaError, message::Headers as _};
+use sender::Sender;
+use settle::{Settled, settled};
 use sqlx::PgPool;
-use std::{pin::pin, time::Duration};
-use store::{Cursor, Row};
+use std::{collections::BTreeMap, time::Duration};
+use store::Row;
 use tokio_util::sync::CancellationToken;
+use watch::Watch;
 
 /// How a relay goes about it.
 #[derive(clap::Args, Clone, Debug)]
@@ -70,15 +71,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// Publishes one outbox to one topic.
 pub struct Relay {
     pool: PgPool,
-    kafka: kafka::Options,
-    producer: Producer,
-    outage: Outage,
-    source: &'static str,
-    topic: String,
+    sender: Sender,
     waker: Waker,
     leases: Leases,
     batch: i64,
-    topic_exists: bool,
 }
 
 /// What one call of [`Relay::publish_batch`] did.
@@ -89,6 +85,14 @@ pub struct Published {
     /// Of these, events whose part had changed hands meanwhile: its new owner
     /// publishes them again.
     pub fenced: usize,
+    /// Events that Kafka will never take, parked as dead letters.
+    pub parked: usize,
+}
+
+impl Published {
+    fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// Why a batch, or part of one, was not published. Nothing is lost by it.
@@ -97,6 +101,9 @@ pub enum Error {
     /// The database did not answer, or refused.
     #[error("reading or advancing the outbox")]
     Database(#[from] sqlx::Error),
+    /// A producer that gave up could not be replaced.
+    #[error("creating a producer: {0:#}")]
+    Producer(anyhow::Error),
     /// The topic could not be created.
     #[error("creating the topic")]
     Topic(#[source] KafkaError),
@@ -124,17 +131,11 @@ impl Relay {
         waker: Waker,
         options: Options,
     ) -> anyhow::Result<Self> {
-        let outage = Outage::default();
         Ok(Self {
             leases: Leases::new(pool.clone(), options.outbox_lease),
             batch: options.outbox_batch,
-            producer: kafka.producer(outage.clone())?,
-            outage,
-            kafka: kafka.clone(),
-            topic_exists: false,
+            sender: Sender::new(kafka, source, topic)?,
             pool,
-            source,
-            topic,
             waker,
         })
     }
@@ -150,80 +151,62 @@ impl Relay {
         if rows.is_empty() {
             return Ok(Published::default());
         }
-        self.ensure_topic().await?;
-        let acks = self.send(&rows).await?;
+        self.sender.prepare().await?;
+        // It may wait as long as Kafka is away. Leases that run out meanwhile would make
+        // every relay of the service send the same events.
+        let acks = self.leases.kept_while(self.sender.send(&rows)).await?;
         // Crash here: Kafka has the events, the cursor does not know. They are
         // published again, and the consumers' inboxes absorb them.
-        let (cursors, refused) = settled(&rows, acks);
-        let acknowledged = cursors.iter().map(|cursor| cursor.events).sum();
-        let moved = bounded(store::advance(&self.pool, self.leases.owner, &cursors)).await?;
-        if let Some((event_id, source)) = refused {
-            self.topic_exists &=
-                source.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition);
-            return Err(Error::Refused { event_id, source });
+        let settled = settled(&rows, acks);
+        let moved = bounded(self.settle(&settled)).await?;
+        let published = self.report(&settled, &moved);
+        match settled.stuck {
+            Some((event_id, source)) => Err(Error::Refused { event_id, source }),
+            None => Ok(published),
         }
-        self.outage.ends();
-        let fenced = cursors
+    }
+
+    async fn settle(&self, settled: &Settled<'_>) -> sqlx::Result<Vec<i16>> {
+        let (owner, topic) = (self.leases.owner, &self.sender.topic);
+        store::settle(&self.pool, owner, topic, settled, |row| self.readable(row)).await
+    }
+
+    /// The headers that a row would have been sent with, for people to read.
+    fn readable(&self, row: &Row) -> BTreeMap<String, String> {
+        let headers = self.sender.headers(row);
+        let text = |value| String::from_utf8_lossy(value).into_owned();
+        headers
             .iter()
-            .filter(|c| !moved.contains(&c.part))
-            .map(|c| c.events)
-            .sum();
+            .map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default()))
+            .collect()
+    }
+
+    /// Says what somebody has to know, once it is durable.
+    fn report(&self, settled: &Settled<'_>, moved: &[i16]) -> Published {
+        let (topic, mut parked) = (&self.sender.topic, 0);
+        for refused in settled
+            .refused
+            .iter()
+            .filter(|r| moved.contains(&r.row.part))
+        {
+            let (event_id, order_id) = (refused.row.event_id, refused.row.order_id);
+            let reason = &refused.reason;
+            tracing::error!(topic, %event_id, %order_id, %reason, "dead letter: Kafka will never take it");
+            parked += 1;
+        }
+        let fenced = settled.fenced(moved);
         if fenced > 0 {
             tracing::warn!(
                 fenced,
                 "published events of parts that changed hands meanwhile"
             );
         }
-        Ok(Published {
-            acknowledged,
+        metrics::published(topic, parked, fenced);
+        Published {
+            acknowledged: settled.acknowledged(),
             fenced,
-        })
-    }
-
-    async fn ensure_topic(&mut self) -> Result<(), Error> {
-        if !self.topic_exists {
-            self.kafka
-                .ensure_topic(&self.topic)
-                .await
-                .map_err(Error::Topic)?;
-            self.topic_exists = true;
+            parked,
         }
-        Ok(())
-    }
-
-    /// Enqueues all rows, then waits for all answers. While it waits, which may be as
-    /// long as Kafka is away, the leases are kept: letting them run out would make
-    /// every relay of the service send the same events.
-    async fn send(&self, rows: &[Row]) -> Result<Vec<Result<(), KafkaError>>, Error> {
-        let mut acks = pin!(join_all(rows.iter().map(|row| ack(self.enqueue(row)))));
-        let mut renewal = tokio::time::interval(self.leases.renew_interval());
-        renewal.tick().await;
-        loop {
-            tokio::select! {
-                acks = &mut acks => return Ok(acks),
-                _ = renewal.tick() => bounded(self.leases.renew()).await?,
-            }
-        }
-    }
-
-    fn enqueue(&self, row: &Row) -> Result<DeliveryFuture, KafkaError> {
-        let key = row.order_id.to_string();
-        let headers = event::headers(
-            self.source,
-            row.event_id,
-            &row.event_type,
-            row.order_id,
-            row.occur_time,
-            &row.trace(),
-        );
-        let record = FutureRecord::to(&self.topic)
-            .key(&key)
-            .payload(&row.payload)
-            .headers(headers);
-        // Not `send`: it waits for room in naps, and naps of several sends reorder.
-        self.producer
-            .send_result(record)
-            .map_err(|(error, _)| error)
     }
 
     /// Publishes until it is told to stop, then what is left, and hands its leases over.
@@ -231,7 +214,15 @@ impl Relay {
     ///
     /// # Errors
     /// None today: whatever goes wrong is tried again.
-    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let watch = Watch::new(self.pool.clone(), self.sender.topic.clone());
+        tokio::select! {
+            done = self.publish(stop) => done,
+            never = watch.run() => match never {},
+        }
+    }
+
+    async fn publish(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut pause = POLL_MIN;
         while !stop.is_cancelled() {
             let result = tokio::select! {
@@ -239,20 +230,20 @@ impl Relay {
                 () = over(&stop) => break,
             };
             pause = match result {
-                Ok(published) if published.acknowledged > 0 => continue,
+                Ok(published) if !published.is_nothing() => continue,
                 Ok(_) => self.idle(pause, &stop).await,
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), topic = self.topic, "events wait in the outbox");
+                    tracing::warn!(error = %chain(&error), topic = self.sender.topic, "events wait in the outbox");
                     stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
                     POLL_MIN
                 }
             };
         }
         // Who writes events has stopped before us: what they wrote last goes out now.
-        let rest = async { while self.publish_batch().await.is_ok_and(|p| p.acknowledged > 0) {} };
+        let rest = async { while self.publish_batch().await.is_ok_and(|p| !p.is_nothing()) {} };
         if tokio::time::timeout(STOP_PATIENCE, rest).await.is_err() {
             tracing::warn!(
-                topic = self.topic,
+                topic = self.sender.topic,
                 "events are left in the outbox for the next start"
             );
         }
@@ -282,39 +273,6 @@ impl Relay {
 async fn over(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(STOP_PATIENCE).await;
-}
-
-async fn ack(enqueued: Result<DeliveryFuture, KafkaError>) -> Result<(), KafkaError> {
-    match enqueued?.await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err((error, _))) => Err(error),
-        Err(_) => Err(KafkaError::Canceled),
-    }
-}
-
-/// How far each part may move: up to the first event of it that was not taken.
-/// Returns also the first event of all that was not.
-fn settled(
-    rows: &[Row],
-    acks: Vec<Result<(), KafkaError>>,
-) -> (Vec<Cursor>, Option<(uuid::Uuid, KafkaError)>) {
-    let mut cursors: Vec<Cursor> = Vec::new();
-    let mut stuck = None;
-    let mut refused = None;
-    for (row, ack) in rows.iter().zip(acks) {
-        match ack {
-            _ if stuck == Some(row.part) => {}
-            Ok(()) => match cursors.last_mut() {
-                Some(cursor) if cursor.part == row.part => cursor.pass(row),
-                _ => cursors.push(Cursor::at(row)),
-            },
-            Err(error) => {
-                stuck = Some(row.part);
-                refused = refused.or(Some((row.event_id, error)));
-            }
-        }
-    }
-    (cursors, refused)
 }
 
 fn chain(error: &Error) -> String {

@@ -79,6 +79,11 @@ impl Daemon {
         self.process.lock().await.identity()
     }
 
+    /// Where it runs: a server's configuration and data.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.program.directory
+    }
+
     /// Its log file.
     pub fn log(&self) -> &std::path::Path {
         &self.program.log

@@ -1,8 +1,8 @@
-//! Logs and traces: set up, flushed at exit, and carried across process boundaries.
+//! Logs, traces and metrics: set up, flushed at exit, and carried across process boundaries.
 //!
 //! [`init`] installs the process's one `tracing` subscriber: [`logs`] prints events,
 //! [`traces`] turns spans into OpenTelemetry's and sends them to a collector if the
-//! environment names one. [`propagation`] carries a span's identity through gRPC
+//! environment names one; [`metrics`] sends what is measured there, too. [`propagation`] carries a span's identity through gRPC
 //! headers, Kafka headers and database rows, so that one order is one trace.
 //!
 //! Guaranteed: a collector that is away or slow never delays a call; spans are dropped
@@ -11,6 +11,10 @@
 
 // How an event is printed.
 mod logs;
+// Measurements to OTLP.
+mod metrics;
+// Where traces and metrics go.
+mod otlp;
 /// A span's identity as strings.
 pub mod propagation;
 // Spans to OTLP.
@@ -18,35 +22,46 @@ mod traces;
 
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// What is printed, and where spans go.
+/// What is printed, and where spans and metrics go.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
     #[command(flatten)]
     logs: logs::Options,
     #[command(flatten)]
+    otlp: otlp::Options,
+    #[command(flatten)]
     traces: traces::Options,
+    #[command(flatten)]
+    metrics: metrics::Options,
 }
 
 /// Flushes what is not yet sent, when asked to.
-#[must_use = "spans that are not flushed are lost"]
-pub struct Guard(traces::Provider);
+#[must_use = "spans and metrics that are not flushed are lost"]
+pub struct Guard {
+    traces: traces::Provider,
+    metrics: metrics::Provider,
+}
 
 impl Guard {
-    /// Sends the last spans, within a bound. Last in `main`: later spans go nowhere.
+    /// Sends the last spans and metrics, within a bound. Last in `main`: later ones go
+    /// nowhere.
     pub async fn shutdown(self) {
-        self.0.shutdown().await;
+        tokio::join!(self.traces.shutdown(), self.metrics.shutdown());
     }
 }
 
-/// Installs the subscriber of this process. Once, and inside a tokio runtime, which the
-/// exporter uses. Without it, as in tests, spans have no identity and nothing is sent.
+/// Installs the subscriber and the meters of this process. Once, and inside a tokio
+/// runtime, which the exporters use. Without it, as in tests, spans have no identity and
+/// nothing is sent.
 pub fn init(service_name: &'static str, options: &Options) -> anyhow::Result<Guard> {
-    let provider = traces::Provider::new(service_name, &options.traces)?;
+    let traces = traces::Provider::new(service_name, &options.otlp, &options.traces)?;
+    let metrics = metrics::Provider::new(service_name, &options.otlp, &options.metrics)?;
     tracing_subscriber::registry()
         // First: it gives spans the identity that the lines below it print.
-        .with(traces::layer(&provider).with_filter(traces::filter()))
+        .with(traces::layer(&traces).with_filter(traces::filter()))
         .with(logs::layer(&options.logs)?)
         .try_init()?;
-    Ok(Guard(provider))
+    metrics.install();
+    Ok(Guard { traces, metrics })
 }

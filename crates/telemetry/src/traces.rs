@@ -4,14 +4,12 @@
 //! what logs, Kafka headers and other processes refer to. Which spans are recorded
 //! follows `OTEL_TRACES_SAMPLER`; by default all are, and the caller's choice is kept.
 
+use crate::otlp::{self, FLUSH_TIMEOUT};
 use anyhow::Context as _;
-use clap::builder::FalseyValueParser;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::{
-    Resource,
-    resource::EnvResourceDetector,
-    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider},
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider,
 };
 use std::time::Duration;
 use tokio::{task, time};
@@ -19,26 +17,13 @@ use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::{filter::Targets, registry::LookupSpan};
 
-/// The last batch of spans is not worth more than this at exit.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The variables of the OpenTelemetry specification that are read here rather than by
-/// its SDK, because this process decides by them or differs in the default.
+/// Settings of the spans.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub(crate) struct Options {
-    /// Collector of spans, OTLP over gRPC, for example `http://localhost:4317`; none: spans are not sent
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
-    otlp_endpoint: Option<String>,
-    /// The same, for traces alone; wins over the other
+    /// Collector of traces alone; wins over the other endpoint
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
     otlp_traces_endpoint: Option<String>,
-    /// Sends no spans, whatever else is set
-    #[arg(long, env, value_parser = FalseyValueParser::new())]
-    otel_sdk_disabled: bool,
-    /// Name of this service in traces
-    #[arg(long, env, value_name = "NAME")]
-    otel_service_name: Option<String>,
     /// Spans that may wait to be sent; more are dropped
     #[arg(long, env, default_value_t = 16_384, value_name = "SPANS")]
     otel_bsp_max_queue_size: usize,
@@ -51,30 +36,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// A variable that is set to nothing counts as not set.
-    fn endpoint(&self) -> Option<&str> {
-        let endpoints = [&self.otlp_traces_endpoint, &self.otlp_endpoint];
-        let mut set = endpoints
-            .into_iter()
-            .flatten()
-            .filter(|url| !url.is_empty());
-        set.next()
-            .map(String::as_str)
-            .filter(|_| !self.otel_sdk_disabled)
-    }
-
-    fn resource(&self, service_name: &'static str) -> Resource {
-        let resource = Resource::builder_empty()
-            .with_service_name(service_name)
-            // What comes later wins: OTEL_RESOURCE_ATTRIBUTES may rename the service.
-            .with_detector(Box::new(EnvResourceDetector::new()));
-        match &self.otel_service_name {
-            Some(name) if !name.is_empty() => resource.with_service_name(name.clone()),
-            _ => resource,
-        }
-        .build()
-    }
-
     fn processor(&self, endpoint: &str) -> anyhow::Result<BatchSpanProcessor> {
         let exporter = SpanExporter::builder()
             .with_tonic()
@@ -97,9 +58,13 @@ impl Options {
 pub(crate) struct Provider(SdkTracerProvider);
 
 impl Provider {
-    pub(crate) fn new(service_name: &'static str, options: &Options) -> anyhow::Result<Self> {
-        let builder = SdkTracerProvider::builder().with_resource(options.resource(service_name));
-        let builder = match options.endpoint() {
+    pub(crate) fn new(
+        service_name: &'static str,
+        otlp: &otlp::Options,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        let builder = SdkTracerProvider::builder().with_resource(otlp.resource(service_name));
+        let builder = match otlp.endpoint(options.otlp_traces_endpoint.as_deref()) {
             Some(endpoint) => builder.with_span_processor(options.processor(endpoint)?),
             None => builder,
         };

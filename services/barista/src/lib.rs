@@ -33,7 +33,12 @@ pub use config::Config;
 use brewing::Workforce;
 use events::Orders;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{housekeeping::Housekeeping, inbox::Inbox, outbox::Waker, relay::Relay};
+use messaging::{
+    housekeeping::Housekeeping,
+    inbox::Inbox,
+    outbox::{self, Waker},
+    relay::Relay,
+};
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
 use std::{sync::Arc, time::Duration};
@@ -93,6 +98,7 @@ async fn start(
     let (kafka, topic) = (&config.kafka, config.orders_topic.clone());
     let housekeeping = Housekeeping::new(pool.clone(), kafka, topic, &config.housekeeping)?;
     postgres::migrate(&pool, &MIGRATIONS, drained).await?;
+    outbox::refuse_foreign(&pool, drained).await?;
     housekeeping.open(drained).await;
     let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
     let orders = Orders {

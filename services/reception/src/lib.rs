@@ -38,7 +38,11 @@ use config::Config;
 use counter::Counter;
 use lifecycle::{Stop, Tasks, holding, postgres};
 use messaging::{
-    housekeeping::Housekeeping, inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail,
+    housekeeping::Housekeeping,
+    inbox::Inbox,
+    outbox::{self, Waker},
+    relay::Relay,
+    tail::Tail,
 };
 use payment::Payments;
 use rpc::server::Server;
@@ -105,6 +109,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let serving = server.serve(listener, stop.clone(), grace);
     tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATIONS, &drained).await?;
+    outbox::refuse_foreign(&pool, &drained).await?;
     housekeeping.open(&drained).await;
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();

@@ -1,7 +1,9 @@
-//! The relay's two statements.
+//! The relay's statements.
 
+use super::settle::{Refused, Settled};
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgExecutor, PgPool, types::Json};
+use std::collections::BTreeMap;
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ pub(super) struct Row {
     pub(super) event_id: Uuid,
     pub(super) event_type: String,
     pub(super) order_id: Uuid,
+    revision: i64,
     pub(super) occur_time: DateTime<Utc>,
     pub(super) payload: Vec<u8>,
     traceparent: Option<String>,
@@ -22,6 +25,11 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// The Kafka key.
+    pub(super) fn key(&self) -> String {
+        self.order_id.to_string()
+    }
+
     pub(super) fn trace(&self) -> TraceContext {
         TraceContext {
             traceparent: self.traceparent.clone(),
@@ -37,7 +45,7 @@ pub(super) struct Cursor {
     epoch: i64,
     xid: i64,
     seq: i64,
-    /// How many events it passes.
+    /// How many acknowledged events it passes.
     pub(super) events: usize,
 }
 
@@ -48,13 +56,13 @@ impl Cursor {
             epoch: row.epoch,
             xid: row.xid,
             seq: row.seq,
-            events: 1,
+            events: 0,
         }
     }
 
-    pub(super) fn pass(&mut self, row: &Row) {
+    pub(super) fn move_to(&mut self, row: &Row) {
         *self = Self {
-            events: self.events + 1,
+            events: self.events,
             ..Self::at(row)
         };
     }
@@ -71,7 +79,7 @@ impl Cursor {
 pub(super) async fn unsent(pool: &PgPool, owner: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
         "select p.part, p.epoch, o.xid::text::bigint as xid, o.seq, o.event_id, o.event_type, \
-                o.order_id, o.occur_time, o.payload, o.traceparent, o.tracestate \
+                o.order_id, o.revision, o.occur_time, o.payload, o.traceparent, o.tracestate \
          from outbox_parts p cross join lateral ( \
              select * from outbox \
              where part = p.part and (xid, seq) > (p.cursor_xid, p.cursor_seq) \
@@ -86,10 +94,37 @@ pub(super) async fn unsent(pool: &PgPool, owner: Uuid, limit: i64) -> sqlx::Resu
     .await
 }
 
+/// Moves cursors, and parks what they pass that Kafka will never take. Returns the
+/// parts whose cursor moved.
+///
+/// Both are one transaction: an event is left for the next try or parked, never neither
+/// and never both.
+pub(super) async fn settle(
+    pool: &PgPool,
+    owner: Uuid,
+    topic: &str,
+    settled: &Settled<'_>,
+    headers: impl Fn(&Row) -> BTreeMap<String, String>,
+) -> sqlx::Result<Vec<i16>> {
+    if settled.refused.is_empty() {
+        return advance(pool, owner, &settled.cursors).await;
+    }
+    let mut tx = pool.begin().await?;
+    let moved = advance(&mut *tx, owner, &settled.cursors).await?;
+    for refused in &settled.refused {
+        // A part that changed hands is its new owner's to judge.
+        if moved.contains(&refused.row.part) {
+            park(&mut tx, topic, refused, headers(refused.row)).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(moved)
+}
+
 /// Moves cursors, each only if its part is still in the owner's hands since it was
 /// read. Returns the parts whose cursor moved.
-pub(super) async fn advance(
-    pool: &PgPool,
+async fn advance(
+    db: impl PgExecutor<'_>,
     owner: Uuid,
     cursors: &[Cursor],
 ) -> sqlx::Result<Vec<i16>> {
@@ -110,6 +145,33 @@ pub(super) async fn advance(
     .bind(column(|c| c.epoch))
     .bind(column(|c| c.xid))
     .bind(column(|c| c.seq))
-    .fetch_all(pool)
+    .fetch_all(db)
     .await
+}
+
+/// Parks an event as it would have been sent. It has no origin in Kafka; its event id
+/// tells it apart.
+async fn park(
+    conn: &mut PgConnection,
+    topic: &str,
+    refused: &Refused<'_>,
+    headers: BTreeMap<String, String>,
+) -> sqlx::Result<()> {
+    let row = refused.row;
+    sqlx::query(
+        "insert into dead_letters (consumer, topic, event_id, revision, headers, key, payload, \
+                                   reason) \
+         values ('relay', $1, $2, $3, $4, $5, $6, $7) \
+         on conflict (event_id) where kafka_offset is null do nothing",
+    )
+    .bind(topic)
+    .bind(row.event_id)
+    .bind(row.revision)
+    .bind(Json(headers))
+    .bind(row.key().into_bytes())
+    .bind(&row.payload)
+    .bind(format!("Kafka refuses it: {}", refused.reason))
+    .execute(conn)
+    .await?;
+    Ok(())
 }

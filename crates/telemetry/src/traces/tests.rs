@@ -1,4 +1,5 @@
 use super::{FLUSH_TIMEOUT, Options, Provider, layer};
+use crate::otlp;
 use clap::Parser;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -15,11 +16,20 @@ use tracing_subscriber::layer::SubscriberExt as _;
 #[derive(Parser)]
 struct Command {
     #[command(flatten)]
-    options: Options,
+    otlp: otlp::Options,
+    #[command(flatten)]
+    traces: Options,
 }
 
-fn options(endpoint: &str) -> Options {
-    Command::parse_from(["service", "--otlp-endpoint", endpoint]).options
+impl Command {
+    fn endpoint(&self) -> Option<&str> {
+        self.otlp
+            .endpoint(self.traces.otlp_traces_endpoint.as_deref())
+    }
+}
+
+fn options(endpoint: &str) -> Command {
+    Command::parse_from(["service", "--otlp-endpoint", endpoint])
 }
 
 /// Passes on what it receives.
@@ -48,7 +58,8 @@ async fn listen() -> (TcpListener, String) {
 }
 
 async fn emit_and_shut_down(endpoint: &str) {
-    let provider = Provider::new("barista", &options(endpoint)).expect("the options are fine");
+    let Command { otlp, traces } = options(endpoint);
+    let provider = Provider::new("barista", &otlp, &traces).expect("the options are fine");
     let subscriber = tracing_subscriber::registry().with(layer(&provider));
     tracing::subscriber::with_default(subscriber, || drop(tracing::info_span!("brew")));
     provider.shutdown().await;
@@ -89,7 +100,7 @@ fn an_empty_variable_and_a_disabled_sdk_send_nothing() {
         "--otlp-endpoint",
         "http://collector",
     ];
-    assert_eq!(Command::parse_from(arguments).options.endpoint(), None);
+    assert_eq!(Command::parse_from(arguments).endpoint(), None);
 }
 
 #[test]
@@ -102,7 +113,7 @@ fn the_endpoint_for_traces_wins() {
         "http://traces",
     ];
     assert_eq!(
-        Command::parse_from(arguments).options.endpoint(),
+        Command::parse_from(arguments).endpoint(),
         Some("http://traces")
     );
 }
