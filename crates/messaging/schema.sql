@@ -63,23 +63,35 @@ create table inbox (
 
 create table inbox_default partition of inbox default;
 
--- Messages that cannot be handled, kept whole. A row is written in the transaction
--- that records the inbox row, so a message is handled or parked, never neither.
+-- Messages that cannot be handled, and events that cannot be published, kept whole.
+-- A row is written in the transaction that records the inbox row, or in the one that
+-- moves the cursor past the event: it is dealt with or parked, never neither.
+--
 -- A message that cannot even be decoded has no event_id: it is told apart by where
--- and when Kafka stored it.
+-- and when Kafka stored it. An event of our own outbox that Kafka refused was never
+-- stored there: it has no origin, its `consumer` is 'relay', and with its headers and
+-- its `revision`, which is not among them, it can be appended to the outbox again.
 create table dead_letters (
     dead_letter_id bigint      primary key generated always as identity,
     consumer       text        not null,
     topic          text        not null,
-    kafka_partition integer    not null,
-    kafka_offset   bigint      not null,
-    kafka_time_ms  bigint      not null,
+    kafka_partition integer,
+    kafka_offset   bigint,
+    kafka_time_ms  bigint,
     event_id       uuid,
+    revision       bigint,
     headers        jsonb       not null,
     key            bytea,
     payload        bytea,
     reason         text        not null,
     create_time    timestamptz not null default now(),
     constraint dead_letters_origin_key
-        unique (consumer, topic, kafka_partition, kafka_offset, kafka_time_ms)
+        unique (consumer, topic, kafka_partition, kafka_offset, kafka_time_ms),
+    constraint dead_letters_origin_whole
+        check (num_nulls(kafka_partition, kafka_offset, kafka_time_ms) in (0, 3)),
+    constraint dead_letters_unsent_whole
+        check (kafka_offset is not null
+               or num_nulls(event_id, revision, key, payload) = 0)
 );
+
+create unique index dead_letters_unsent on dead_letters (event_id) where kafka_offset is null;

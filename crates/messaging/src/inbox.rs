@@ -16,7 +16,7 @@
 //! message that has to wait holds back its own partition only.
 
 /// The transaction.
-mod apply;
+pub(crate) mod apply;
 /// Partitions that wait for a retry.
 mod hold;
 /// From Kafka's messages to ours.

@@ -13,7 +13,7 @@ use messaging::{
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::barista::v1::{TicketEvent, TicketState};
+use proto::barista::v1::{TicketEvent, TicketState, ticket_event::Event as Case};
 use sqlx::PgConnection;
 
 /// Applies the barista's events to orders.
@@ -54,11 +54,15 @@ fn read(message: &Message) -> Result<Change, Outcome> {
         return Err(Outcome::DeadLetter(reason));
     }
     let state = ticket.snapshot.unwrap_or_default().state();
+    let case = ticket.event;
     let event = match state {
         TicketState::Queued => return Err(Outcome::Absorbed(Absorbed::NotOurs)),
         TicketState::Started => Event::Started,
         TicketState::Ready => Event::Made,
-        TicketState::Unspecified | TicketState::Cancelled | TicketState::Failed => {
+        TicketState::Failed => Event::CannotBeMade {
+            reason: reason(case),
+        },
+        TicketState::Unspecified | TicketState::Cancelled => {
             let reason = format!("a ticket that is {} is not handled", state.as_str_name());
             return Err(Outcome::DeadLetter(reason));
         }
@@ -69,6 +73,15 @@ fn read(message: &Message) -> Result<Change, Outcome> {
         ticket_revision: Some(ticket.revision),
         trace: message.trace.clone(),
     })
+}
+
+/// Why a ticket failed. An event that was overtaken, or comes again with the ticket's
+/// current snapshot, may not say.
+fn reason(case: Option<Case>) -> String {
+    match case {
+        Some(Case::Failed(failed)) => failed.reason,
+        _ => "the barista has given up on it".to_owned(),
+    }
 }
 
 fn outcome(change: &Change, changed: Changed) -> Outcome {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What became of a transaction.
-pub(super) enum Attempt {
+pub(crate) enum Attempt {
     /// It is durable.
     Committed(Processed),
     /// Rolled back: a message asked for a retry.
@@ -130,7 +130,7 @@ async fn only_fresh<'a>(
 /// Inserts first, so that a twin of this transaction waits here, before any effect,
 /// until this one is over. Sorted, because two consumers that meet in a rebalance
 /// would otherwise wait for each other.
-async fn insert_ids(
+pub(crate) async fn insert_ids(
     conn: &mut PgConnection,
     consumer: &str,
     messages: &[Message],
@@ -155,7 +155,7 @@ async fn insert_ids(
 /// message holds. Any other answer of the database (a row lock held for too long, a deadlock, a
 /// row that this version cannot read) is about one order, too, but may go well later. Only where
 /// the database does not answer at all is the batch kept as it is.
-fn refusal(error: sqlx::Error) -> Result<Attempt, Error> {
+pub(crate) fn refusal(error: sqlx::Error) -> Result<Attempt, Error> {
     let code = error.as_database_error().and_then(|error| error.code());
     if code.is_some_and(|code| code.starts_with("22") || code.starts_with("23")) {
         return Ok(Attempt::Poison(error.to_string()));

@@ -99,6 +99,7 @@ fn new_order(name: String, items: Vec<Item>, currency_code: String, total_minor:
         state,
         revision,
         payment: Payment::Pending,
+        refund: Refund::NotNeeded,
         create_time: now,
         update_time: now,
         ready_time: None,
