@@ -2,18 +2,21 @@
 //!
 //! Decided by the snapshot and the revision, not by the event's case: an event that was
 //! overtaken, or whose case this version does not know, still says where the order
-//! stands. An order that is paid and has no ticket gets one; everything else is noted.
+//! stands. An order that is paid and has no ticket gets one. Whether it has one decides,
+//! not what was heard of it before: PAID is acted on even if READY came first.
 
 use crate::{
     store::{self, NewDrink, NewTicket, Recipe},
     ticket::Ticket,
 };
 use messaging::{
-    inbox::{Absorbed, Handler, Message, Outcome},
+    inbox::{Absorbed, Handler, Message, Outcome, Skipped},
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::reception::v1::{CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink};
+use proto::reception::v1::{
+    CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink, order_event::Event as Case,
+};
 use sqlx::PgConnection;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,6 +30,7 @@ use uuid::Uuid;
 const LIMIT: usize = 20;
 
 /// Makes tickets of paid orders.
+#[derive(Clone)]
 pub struct Orders {
     /// Wakes the relay: a ticket is announced.
     pub relay: Waker,
@@ -35,25 +39,28 @@ pub struct Orders {
 }
 
 impl Handler for Orders {
+    type Event = Heard;
+
+    fn decode(&self, message: &Message) -> Result<Heard, Skipped> {
+        hear(message)
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        messages: &[Message],
+        heard: &[&Heard],
     ) -> sqlx::Result<Vec<Outcome>> {
-        let heard: Vec<Result<Heard, Outcome>> = messages.iter().map(hear).collect();
-        let mut order_ids: Vec<Uuid> = heard.iter().flatten().map(|h| h.order_id).collect();
+        let mut order_ids: Vec<Uuid> = heard.iter().map(|h| h.order_id).collect();
         order_ids.sort_unstable();
         order_ids.dedup();
         let mut batch = Batch::new(
             store::lock_order_revisions(conn, &order_ids).await?,
             store::recipes(conn).await?,
         );
-        let outcomes = heard
-            .into_iter()
-            .map(|heard| heard.map_or_else(|outcome| outcome, |heard| batch.decide(heard)))
-            .collect();
+        let outcomes = heard.iter().map(|heard| batch.decide(heard)).collect();
         store::queue(conn, batch.new).await?;
         store::raise_order_revisions(conn, &batch.raised).await?;
+        store::fail(conn, &batch.failed).await?;
         Ok(outcomes)
     }
 
@@ -65,48 +72,57 @@ impl Handler for Orders {
 
 /// What an event says, as far as a barista cares.
 #[derive(Debug)]
-struct Heard {
+pub struct Heard {
     order_id: Uuid,
-    revision: i64,
-    paid: bool,
-    items: Vec<OrderedDrink>,
+    /// Of the order.
+    pub revision: i64,
+    wish: Wish,
     trace: TraceContext,
 }
 
-/// Reads a message, or says why it cannot be handled.
-fn hear(message: &Message) -> Result<Heard, Outcome> {
+/// What is to become of an order.
+#[derive(Debug)]
+enum Wish {
+    /// It is paid: these are to be made.
+    Make(Vec<OrderedDrink>),
+    /// It has failed: nothing of it is to be made any more.
+    GiveUp(String),
+}
+
+/// Reads a message, or says why there is nothing to do.
+fn hear(message: &Message) -> Result<Heard, Skipped> {
     let event = OrderEvent::decode(message.payload.clone())
-        .map_err(|error| dead_letter(format!("not an OrderEvent: {error}")))?;
+        .map_err(|error| Skipped::DeadLetter(format!("not an OrderEvent: {error}")))?;
     if event.order_id != message.order_id.to_string() {
         let reason = format!("ce_subject and order_id ({:?}) differ", event.order_id);
-        return Err(dead_letter(reason));
+        return Err(Skipped::DeadLetter(reason));
     }
     if event.revision < 1 {
-        return Err(dead_letter(format!(
-            "revision {} is not one",
-            event.revision
-        )));
+        let reason = format!("revision {} is not one", event.revision);
+        return Err(Skipped::DeadLetter(reason));
     }
     let snapshot = event
         .snapshot
-        .ok_or_else(|| dead_letter("the snapshot is missing".into()))?;
+        .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
     Ok(Heard {
         order_id: message.order_id,
         revision: event.revision,
-        paid: is_paid(&snapshot)?,
-        items: snapshot.items,
+        wish: wish(snapshot, event.event)?,
         trace: message.trace.clone(),
     })
 }
 
-/// Whether the order is to be made now. What this version does not know how to act on is
-/// parked for one that does, not dropped.
-fn is_paid(snapshot: &OrderSnapshot) -> Result<bool, Outcome> {
+/// Lets an order pass that is to be made now, or not any more. What this version does not
+/// know how to act on is parked for one that does, not dropped.
+fn wish(snapshot: OrderSnapshot, case: Option<Case>) -> Result<Wish, Skipped> {
     if snapshot.cancel_state() == CancelState::Requested {
-        return Err(dead_letter("this version cannot cancel".into()));
+        return Err(Skipped::DeadLetter("this version cannot cancel".into()));
     }
     match OrderState::try_from(snapshot.state) {
-        Ok(OrderState::Paid) => Ok(true),
+        Ok(OrderState::Paid) => Ok(Wish::Make(snapshot.items)),
+        // Mostly it echoes the barista's own ticket; reception gives an order up by itself
+        // if it cannot tell the barista of it.
+        Ok(OrderState::Failed) => Ok(Wish::GiveUp(reason(case))),
         // Before it is paid there is nothing to do, and after it these only echo what
         // the barista has said.
         Ok(
@@ -115,20 +131,24 @@ fn is_paid(snapshot: &OrderSnapshot) -> Result<bool, Outcome> {
             | OrderState::Preparing
             | OrderState::Ready
             | OrderState::Collected,
-        ) => Ok(false),
-        Ok(state @ (OrderState::Unspecified | OrderState::Cancelled | OrderState::Failed)) => {
+        ) => Err(Skipped::NotOurs),
+        Ok(state @ (OrderState::Unspecified | OrderState::Cancelled)) => {
             let reason = format!("an order that is {} is not handled", state.as_str_name());
-            Err(dead_letter(reason))
+            Err(Skipped::DeadLetter(reason))
         }
         Err(_) => {
             let reason = format!("unknown order state {}", snapshot.state);
-            Err(dead_letter(reason))
+            Err(Skipped::DeadLetter(reason))
         }
     }
 }
 
-fn dead_letter(reason: String) -> Outcome {
-    Outcome::DeadLetter(reason)
+/// Why an order failed. An event that was overtaken by another does not say.
+fn reason(case: Option<Case>) -> String {
+    match case {
+        Some(Case::Failed(failed)) => failed.reason,
+        _ => "reception has given it up".to_owned(),
+    }
 }
 
 /// The decisions of one transaction.
@@ -138,6 +158,8 @@ struct Batch {
     recipes: HashMap<(String, String), Recipe>,
     new: Vec<NewTicket>,
     raised: BTreeMap<Uuid, i64>,
+    /// Orders that are given up, and why.
+    failed: BTreeMap<Uuid, String>,
 }
 
 impl Batch {
@@ -150,49 +172,67 @@ impl Batch {
                 .collect(),
             new: Vec::new(),
             raised: BTreeMap::new(),
+            failed: BTreeMap::new(),
         }
     }
 
-    fn decide(&mut self, heard: Heard) -> Outcome {
-        match self.known.get_mut(&heard.order_id) {
-            Some(last) if heard.revision <= *last => Outcome::Absorbed(Absorbed::Stale),
-            Some(last) => {
-                *last = heard.revision;
-                self.raised.insert(heard.order_id, heard.revision);
-                Outcome::Absorbed(Absorbed::NotOurs)
-            }
-            None if heard.paid => self.queue(heard),
-            None => Outcome::Absorbed(Absorbed::NotOurs),
+    fn decide(&mut self, heard: &Heard) -> Outcome {
+        let known = self.known.get(&heard.order_id).copied();
+        if known.is_some_and(|last| heard.revision <= last) {
+            return Outcome::Absorbed(Absorbed::Stale);
+        }
+        if known.is_some() {
+            self.known.insert(heard.order_id, heard.revision);
+            self.raised.insert(heard.order_id, heard.revision);
+        }
+        match &heard.wish {
+            Wish::GiveUp(reason) => self.give_up(heard, reason),
+            Wish::Make(items) if known.is_none() => self.queue(heard, items),
+            // Its ticket is there already.
+            Wish::Make(_) => Outcome::Absorbed(Absorbed::NotOurs),
         }
     }
 
-    fn queue(&mut self, heard: Heard) -> Outcome {
-        let drinks = match self.drinks(&heard) {
+    fn queue(&mut self, heard: &Heard, items: &[OrderedDrink]) -> Outcome {
+        let drinks = match self.drinks(heard.order_id, items) {
             Ok(drinks) => drinks,
             Err(reason) => return Outcome::DeadLetter(reason),
         };
         let Ok(total) = i32::try_from(drinks.len()) else {
             return Outcome::DeadLetter(format!("{} drinks are too many", drinks.len()));
         };
-        self.known.insert(heard.order_id, heard.revision);
-        self.new.push(NewTicket {
-            ticket: Ticket::queued(heard.order_id, total, heard.trace),
-            order_revision: heard.revision,
-            drinks,
-        });
+        let ticket = Ticket::queued(heard.order_id, total, heard.trace.clone());
+        self.open(heard, ticket, drinks);
         Outcome::Done
     }
 
+    /// Leaves a tombstone where there is no ticket: PAID may still be on its way.
+    fn give_up(&mut self, heard: &Heard, reason: &str) -> Outcome {
+        if !self.known.contains_key(&heard.order_id) {
+            let (reason, trace) = (reason.to_owned(), heard.trace.clone());
+            let tombstone = Ticket::failed(heard.order_id, reason, trace);
+            self.open(heard, tombstone, Vec::new());
+        }
+        self.failed.insert(heard.order_id, reason.to_owned());
+        Outcome::Done
+    }
+
+    fn open(&mut self, heard: &Heard, ticket: Ticket, drinks: Vec<NewDrink>) {
+        self.known.insert(heard.order_id, heard.revision);
+        self.new.push(NewTicket {
+            ticket,
+            order_revision: heard.revision,
+            drinks,
+        });
+    }
+
     /// One drink per unit.
-    fn drinks(&self, heard: &Heard) -> Result<Vec<NewDrink>, String> {
-        if !(1..=LIMIT).contains(&heard.items.len()) {
-            return Err(format!(
-                "{} lines; 1 to {LIMIT} can be made",
-                heard.items.len()
-            ));
+    fn drinks(&self, order_id: Uuid, items: &[OrderedDrink]) -> Result<Vec<NewDrink>, String> {
+        if !(1..=LIMIT).contains(&items.len()) {
+            return Err(format!("{} lines; 1 to {LIMIT} can be made", items.len()));
         }
         let mut drinks = Vec::new();
-        for (line, item) in (0..).zip(&heard.items) {
+        for (line, item) in (0..).zip(items) {
             let OrderedDrink {
                 drink,
                 size,
@@ -206,7 +246,7 @@ impl Batch {
                 .get(&(drink.clone(), size.clone()))
                 .ok_or_else(|| format!("no recipe for {drink:?} in {size:?}"))?;
             drinks.extend((0..*quantity).map(|unit| NewDrink {
-                order_id: heard.order_id,
+                order_id,
                 line,
                 unit,
                 recipe: recipe.clone(),

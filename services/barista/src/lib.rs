@@ -17,6 +17,8 @@ pub mod announce;
 pub mod brewing;
 // The sum of the components' options.
 mod config;
+// What it means to give a message up.
+mod dropped;
 /// What arrives from reception.
 pub mod events;
 // What people ask.
@@ -33,7 +35,7 @@ pub use config::Config;
 use brewing::Workforce;
 use events::Orders;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay};
+use messaging::{dead_letters::DeadLetters, inbox::Inbox, outbox::Waker, relay::Relay};
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
 use std::{sync::Arc, time::Duration};
@@ -56,7 +58,15 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// database is up, and the loops run until the last call is over.
 pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.postgres, NAME)?;
-    let server = Server::new(READY_SERVICE).add_service(grpc::service(pool.clone()));
+    let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
+    let orders = Orders {
+        relay: relay_waker,
+        workforce: workforce_waker,
+    };
+    let letters = DeadLetters::new(pool.clone(), NAME, orders.clone());
+    let server = Server::new(READY_SERVICE)
+        .add_service(grpc::service(pool.clone()))
+        .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();
     let (address, grace) = (listener.local_addr()?, config.server.drain_grace);
 
@@ -70,7 +80,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         serving.await
     });
 
-    let started = start(config, pool, &mut tasks, &drained).await;
+    let started = start(config, pool, orders, &mut tasks, &drained).await;
     match &started {
         Ok(()) if drained.is_cancelled() => {}
         Ok(()) => {
@@ -87,15 +97,12 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
 async fn start(
     config: Config,
     pool: sqlx::PgPool,
+    orders: Orders,
     tasks: &mut Tasks,
     drained: &Stop,
 ) -> anyhow::Result<()> {
     postgres::migrate(&pool, &MIGRATIONS, drained).await?;
-    let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
-    let orders = Orders {
-        relay: relay_waker.clone(),
-        workforce: workforce_waker.clone(),
-    };
+    let (relay_waker, workforce_waker) = (orders.relay.clone(), orders.workforce.clone());
     let inbox = Inbox::new(
         pool.clone(),
         &config.kafka,

@@ -9,7 +9,7 @@ use crate::{
     order::{Event, OrderId},
 };
 use messaging::{
-    inbox::{Absorbed, Handler, Message, Outcome},
+    inbox::{Absorbed, Handler, Message, Outcome, Skipped},
     outbox::Waker,
 };
 use prost::Message as _;
@@ -17,26 +17,30 @@ use proto::barista::v1::{TicketEvent, TicketState, ticket_event::Event as Case};
 use sqlx::PgConnection;
 
 /// Applies the barista's events to orders.
+#[derive(Clone)]
 pub struct Tickets {
     /// Wakes the relay: a changed order is announced.
     pub waker: Waker,
 }
 
 impl Handler for Tickets {
+    type Event = Change;
+
+    fn decode(&self, message: &Message) -> Result<Change, Skipped> {
+        read(message)
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        messages: &[Message],
+        changes: &[&Change],
     ) -> sqlx::Result<Vec<Outcome>> {
-        let read: Vec<Result<Change, Outcome>> = messages.iter().map(read).collect();
-        let changes: Vec<Change> = read.iter().flatten().cloned().collect();
-        let mut changed = change::apply(conn, &changes).await?.into_iter();
-        Ok(read
-            .into_iter()
-            .map(|read| match read {
-                Ok(change) => outcome(&change, changed.next().unwrap_or(Changed::Unknown)),
-                Err(outcome) => outcome,
-            })
+        let changes: Vec<Change> = changes.iter().copied().cloned().collect();
+        let changed = change::apply(conn, &changes).await?;
+        Ok(changes
+            .iter()
+            .zip(changed)
+            .map(|(change, changed)| outcome(change, changed))
             .collect())
     }
 
@@ -46,41 +50,53 @@ impl Handler for Tickets {
 }
 
 /// What a message means for its order, or why it means nothing.
-fn read(message: &Message) -> Result<Change, Outcome> {
+fn read(message: &Message) -> Result<Change, Skipped> {
     let ticket = TicketEvent::decode(message.payload.clone())
-        .map_err(|error| Outcome::DeadLetter(format!("not a TicketEvent: {error}")))?;
+        .map_err(|error| Skipped::DeadLetter(format!("not a TicketEvent: {error}")))?;
     if ticket.order_id != message.order_id.to_string() {
-        let reason = format!("ce_subject and order_id ({}) differ", ticket.order_id);
-        return Err(Outcome::DeadLetter(reason));
+        let reason = format!("ce_subject and order_id ({:?}) differ", ticket.order_id);
+        return Err(Skipped::DeadLetter(reason));
     }
-    let state = ticket.snapshot.unwrap_or_default().state();
-    let case = ticket.event;
-    let event = match state {
-        TicketState::Queued => return Err(Outcome::Absorbed(Absorbed::NotOurs)),
-        TicketState::Started => Event::Started,
-        TicketState::Ready => Event::Made,
-        TicketState::Failed => Event::CannotBeMade {
-            reason: reason(case),
-        },
-        TicketState::Unspecified | TicketState::Cancelled => {
-            let reason = format!("a ticket that is {} is not handled", state.as_str_name());
-            return Err(Outcome::DeadLetter(reason));
-        }
-    };
+    if ticket.revision < 1 {
+        let reason = format!("revision {} is not one", ticket.revision);
+        return Err(Skipped::DeadLetter(reason));
+    }
     Ok(Change {
         order_id: OrderId(message.order_id),
-        event,
         ticket_revision: Some(ticket.revision),
+        event: event(ticket)?,
         trace: message.trace.clone(),
     })
 }
 
-/// Why a ticket failed. An event that was overtaken, or comes again with the ticket's
-/// current snapshot, may not say.
+/// What the ticket's state means for the order.
+fn event(ticket: TicketEvent) -> Result<Event, Skipped> {
+    let snapshot = ticket
+        .snapshot
+        .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
+    match TicketState::try_from(snapshot.state) {
+        Ok(TicketState::Queued) => Err(Skipped::NotOurs),
+        Ok(TicketState::Started) => Ok(Event::Started),
+        Ok(TicketState::Ready) => Ok(Event::Made),
+        Ok(TicketState::Failed) => Ok(Event::CannotBeMade {
+            reason: reason(ticket.event),
+        }),
+        Ok(state @ (TicketState::Unspecified | TicketState::Cancelled)) => {
+            let reason = format!("a ticket that is {} is not handled", state.as_str_name());
+            Err(Skipped::DeadLetter(reason))
+        }
+        Err(_) => {
+            let reason = format!("unknown ticket state {}", snapshot.state);
+            Err(Skipped::DeadLetter(reason))
+        }
+    }
+}
+
+/// Why a ticket failed. An event that only repeats the ticket's snapshot does not say.
 fn reason(case: Option<Case>) -> String {
     match case {
         Some(Case::Failed(failed)) => failed.reason,
-        _ => "the barista has given up on it".to_owned(),
+        _ => "the barista has given it up".to_owned(),
     }
 }
 

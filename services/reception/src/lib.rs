@@ -12,6 +12,8 @@ mod announce;
 pub mod change;
 /// Options and their help.
 pub mod config;
+/// What it means to give a message up.
+mod dropped;
 /// What arrives from the barista.
 pub mod events;
 /// Wire to domain, errors to statuses.
@@ -32,7 +34,7 @@ mod watch;
 use anyhow::Context as _;
 use config::Config;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use messaging::{inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
+use messaging::{dead_letters::DeadLetters, inbox::Inbox, outbox::Waker, relay::Relay, tail::Tail};
 use payment::Payments;
 use place_order::Counter;
 use rpc::server::Server;
@@ -64,6 +66,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let tickets = events::Tickets {
         waker: waker.clone(),
     };
+    let letters = DeadLetters::new(pool.clone(), NAME, tickets.clone());
     let (kafka, group) = (&config.kafka, &config.consumer_group);
     let inbox = Inbox::new(
         pool.clone(),
@@ -88,11 +91,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         .local_addr()
         .context("the listener has no address")?;
     let grace = config.server.drain_grace;
-    let server = Server::new(SERVICE).add_service(grpc::service(
-        counter.clone(),
-        watchers.clone(),
-        stop.clone(),
-    ));
+    let reception = grpc::service(counter.clone(), watchers.clone(), stop.clone());
+    let server = Server::new(SERVICE)
+        .add_service(reception)
+        .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();
     let mut tasks = Tasks::new(stop.clone());
     let drained = Stop::new();

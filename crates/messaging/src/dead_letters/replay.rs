@@ -3,14 +3,10 @@
 use super::{DeadLetter, store};
 use crate::{
     event::Malformed,
-    inbox::{
-        Error, Handler, Message, Outcome,
-        apply::{self, Attempt},
-    },
+    inbox::{self, Error, Handler, Message, Outcome, Refusal, Skipped},
 };
 use lifecycle::postgres::bounded;
 use sqlx::{Connection as _, PgConnection};
-use std::slice;
 
 /// What became of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +62,23 @@ async fn handle<H: Handler>(
     letter: &DeadLetter,
     message: &Message,
 ) -> Result<Replayed, Error> {
-    let batch = slice::from_ref(message);
+    let event = match handler.decode(message) {
+        Ok(event) => event,
+        Err(Skipped::NotOurs) => return Ok(Replayed::Absorbed),
+        Err(Skipped::DeadLetter(reason)) => return Ok(Replayed::StillDead(reason)),
+    };
     // Parked unread, its id is not in the inbox: a twin of it may have been handled since.
     // One that was read is there already, which is why no topic can be replayed past it.
     if letter.event_id.is_none() {
-        let new = bounded(apply::insert_ids(conn, consumer, batch)).await?;
-        if new.is_empty() {
+        let id = vec![message.event_id];
+        if bounded(inbox::insert_ids(conn, consumer, id))
+            .await?
+            .is_empty()
+        {
             return Ok(Replayed::Absorbed);
         }
     }
-    let mut outcomes = bounded(handler.handle(conn, batch)).await?;
+    let mut outcomes = bounded(handler.handle(conn, &[&event])).await?;
     match (outcomes.pop(), outcomes.len()) {
         (Some(Outcome::Done), 0) => Ok(Replayed::Handled),
         (Some(Outcome::Absorbed(_)), 0) => Ok(Replayed::Absorbed),
@@ -90,9 +93,8 @@ async fn handle<H: Handler>(
 
 /// What an error of a statement means for the letter: as for a batch of the inbox.
 fn refused(error: sqlx::Error) -> Result<Replayed, Error> {
-    Ok(match apply::refusal(error)? {
-        Attempt::Poison(reason) => Replayed::StillDead(reason),
-        Attempt::Retry(reason) => Replayed::NotNow(reason),
-        Attempt::Committed(_) => Replayed::Handled,
+    Ok(match inbox::refusal(error)? {
+        Refusal::Poison(reason) => Replayed::StillDead(reason),
+        Refusal::NotNow(reason) => Replayed::NotNow(reason),
     })
 }

@@ -1,7 +1,9 @@
 //! Decisions, message by message.
 
 use super::*;
+use crate::ticket::State;
 use messaging::inbox::Origin;
+use proto::reception::v1::OrderFailed;
 
 const ORDER: Uuid = Uuid::from_u128(1);
 
@@ -59,7 +61,11 @@ fn batch(known: &[(Uuid, i64)]) -> Batch {
 }
 
 fn outcome(batch: &mut Batch, event: &OrderEvent) -> Outcome {
-    hear(&message(event)).map_or_else(|outcome| outcome, |heard| batch.decide(heard))
+    match hear(&message(event)) {
+        Ok(heard) => batch.decide(&heard),
+        Err(Skipped::NotOurs) => Outcome::Absorbed(Absorbed::NotOurs),
+        Err(Skipped::DeadLetter(reason)) => Outcome::DeadLetter(reason),
+    }
 }
 
 fn reason(event: &OrderEvent) -> String {
@@ -105,14 +111,44 @@ fn a_ticket_takes_note_of_newer_revisions_only() {
     let mut batch = batch(&[(ORDER, 2)]);
     for (state, revision, expected) in [
         (OrderState::Paid, 2, Absorbed::Stale),
-        (OrderState::Ready, 4, Absorbed::NotOurs),
-        (OrderState::Preparing, 3, Absorbed::Stale),
+        (OrderState::Ready, 5, Absorbed::NotOurs),
+        (OrderState::Paid, 4, Absorbed::NotOurs),
+        (OrderState::Paid, 3, Absorbed::Stale),
     ] {
         let outcome = outcome(&mut batch, &tea(state, revision));
         assert_eq!(outcome, Outcome::Absorbed(expected), "{state:?}");
     }
     assert_eq!(batch.raised, BTreeMap::from([(ORDER, 4)]));
     assert!(batch.new.is_empty());
+}
+
+#[test]
+fn an_order_that_failed_before_it_was_paid_leaves_a_tombstone() {
+    let mut batch = batch(&[]);
+    let mut failed = tea(OrderState::Failed, 3);
+    failed.event = Some(Case::Failed(OrderFailed {
+        reason: "no milk".into(),
+    }));
+    assert_eq!(outcome(&mut batch, &failed), Outcome::Done);
+    let late = outcome(&mut batch, &tea(OrderState::Paid, 2));
+    assert_eq!(late, Outcome::Absorbed(Absorbed::Stale));
+    let [tombstone] = &batch.new[..] else {
+        panic!("one ticket was expected: {:?}", batch.new);
+    };
+    assert_eq!(tombstone.ticket.state, State::Failed);
+    assert_eq!(tombstone.ticket.fail_reason.as_deref(), Some("no milk"));
+    assert!(tombstone.drinks.is_empty());
+}
+
+#[test]
+fn an_order_that_failed_takes_its_ticket_along() {
+    let mut batch = batch(&[(ORDER, 2)]);
+    let failed = tea(OrderState::Failed, 3);
+    assert_eq!(outcome(&mut batch, &failed), Outcome::Done);
+    let again = outcome(&mut batch, &failed);
+    assert_eq!(again, Outcome::Absorbed(Absorbed::Stale));
+    assert!(batch.new.is_empty());
+    assert!(batch.failed[&ORDER].contains("given it up"));
 }
 
 #[test]
@@ -136,11 +172,7 @@ fn what_cannot_be_made_says_why() {
 
 #[test]
 fn what_is_not_understood_is_not_dropped() {
-    for state in [
-        OrderState::Unspecified,
-        OrderState::Cancelled,
-        OrderState::Failed,
-    ] {
+    for state in [OrderState::Unspecified, OrderState::Cancelled] {
         assert!(
             reason(&tea(state, 3)).ends_with("is not handled"),
             "{state:?}"
@@ -171,6 +203,6 @@ fn what_is_not_understood_is_not_dropped() {
 fn garbage_is_a_dead_letter() {
     let mut message = message(&tea(OrderState::Paid, 2));
     message.payload = (&[0xff; 8][..]).into();
-    assert!(matches!(hear(&message), Err(Outcome::DeadLetter(reason))
+    assert!(matches!(hear(&message), Err(Skipped::DeadLetter(reason))
         if reason.starts_with("not an OrderEvent")));
 }

@@ -3,7 +3,7 @@
 use super::store_error;
 use crate::{
     change,
-    order::{HistoryEntry, Item, Order, OrderId, Payment, State},
+    order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
     place_order::{STORE_PATIENCE, within},
     store::{
         NewOrder,
