@@ -12,12 +12,16 @@ mod books;
 mod brewing;
 // What services say to each other, once, twice, or broken.
 mod delivery;
+// What could not be handled is replayed once, or given up with a word to whoever waits.
+mod guarantee_dead_letters;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
 // Several relays share one outbox.
 mod guarantee_relays;
+// A replay takes effect once, or not at all.
+mod guarantee_replay;
 // A request that is repeated is the same order.
 mod idempotency;
 // A process says when it is ready, and leaves without losing anything.
