@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "coffeeshop/payments/v1/payments_service.proto",
     "coffeeshop/payments/v1/payments_admin_service.proto",
     "coffeeshop/operations/v1/circuits_service.proto",
+    "coffeeshop/operations/v1/dead_letters_service.proto",
 ];
 
 #[expect(

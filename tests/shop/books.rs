@@ -184,6 +184,45 @@ const PLANTS: &[Plant] = &[
         running: &[MadeUnpaid, ChargedForNothing],
     },
     Plant {
+        what: "an order failed, and nobody owes its money",
+        place: Place::Reception,
+        sql: "update order_history set state = 'FAILED' where order_id = '{id}' and state = 'READY'; \
+              update orders set state = 'FAILED' where order_id = '{id}'",
+        settled: &[RefundWrong, ChargedForNothing, TicketDisagrees],
+        running: &[RefundWrong, ChargedForNothing, TicketDisagrees],
+    },
+    Plant {
+        what: "an order failed, its money is owed, and its coffee is made",
+        place: Place::Reception,
+        sql: "update order_history set state = 'FAILED' where order_id = '{id}' and state = 'READY'; \
+              update orders set state = 'FAILED', refund_state = 'PENDING' where order_id = '{id}'",
+        settled: &[TicketDisagrees],
+        running: &[TicketDisagrees],
+    },
+    Plant {
+        what: "a refund is said to be done, and is not",
+        place: Place::Reception,
+        sql: "update order_history set state = 'FAILED' where order_id = '{id}' and state = 'READY'; \
+              update orders set state = 'FAILED', refund_state = 'DONE' where order_id = '{id}'",
+        settled: &[RefundWrong, ChargedForNothing, TicketDisagrees],
+        running: &[RefundWrong, ChargedForNothing, TicketDisagrees],
+    },
+    Plant {
+        what: "a refund is owed for coffee that was made",
+        place: Place::Reception,
+        sql: "update orders set refund_state = 'PENDING' where order_id = '{id}'",
+        settled: &[RefundWrong],
+        running: &[RefundWrong],
+    },
+    Plant {
+        what: "a ticket failed, and its order was never told",
+        place: Place::Barista,
+        sql: "update ticket_history set state = 'FAILED' where order_id = '{id}' and state = 'READY'; \
+              update tickets set state = 'FAILED' where order_id = '{id}'",
+        settled: &[TicketDisagrees],
+        running: &[TicketDisagrees],
+    },
+    Plant {
         what: "a revision of an order is missing",
         place: Place::Reception,
         sql: "delete from order_history where order_id = '{id}' and revision = 2",
@@ -291,14 +330,16 @@ async fn put(shop: &Shop, plant: &Plant, order: &Order) -> String {
 async fn drop_constraints(shop: &Shop) {
     execute(
         &shop.reception_pool(),
-        "alter table order_history drop constraint order_history_pkey",
+        "alter table order_history drop constraint order_history_pkey; \
+         alter table orders drop constraint orders_refund_owed_without_coffee",
     )
     .await;
     execute(
         &shop.barista_pool(),
         "alter table drinks drop constraint drinks_pkey, \
              drop constraint drinks_barista_unless_waiting, drop constraint drinks_time_when_made; \
-         alter table tickets drop constraint tickets_ready_when_made",
+         alter table tickets drop constraint tickets_ready_when_made, \
+             drop constraint tickets_reason_when_failed",
     )
     .await;
 }

@@ -209,7 +209,7 @@ async fn reasons(pool: &PgPool) -> BTreeSet<String> {
 }
 
 /// The same message as another event.
-fn as_new_event(message: &OwnedMessage, payload: &[u8]) -> OwnedMessage {
+pub fn as_new_event(message: &OwnedMessage, payload: &[u8]) -> OwnedMessage {
     let id = Uuid::now_v7().to_string();
     let headers = message
         .headers()

@@ -8,7 +8,7 @@ use lifecycle::Stop;
 use messaging::outbox::Waker;
 use reception::{
     change,
-    order::{HistoryEntry, Item, Order, OrderId, Payment, State},
+    order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
     place_order::{Stored, Storing},
     store::NewOrder,
 };
@@ -328,6 +328,7 @@ fn new_order() -> NewOrder {
             state,
             revision,
             payment: Payment::Pending,
+            refund: Refund::NotNeeded,
             create_time: now,
             update_time: now,
             ready_time: None,

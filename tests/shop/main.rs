@@ -18,6 +18,8 @@ mod delivery;
 mod guarantee_batching;
 // What is sent and what is remembered long enough leaves, while traffic runs.
 mod guarantee_housekeeping;
+// What could not be handled is replayed once, or given up with a word to whoever waits.
+mod guarantee_dead_letters;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
 // Every committed event is published, whatever happens to the relay.
@@ -26,6 +28,8 @@ mod guarantee_outbox;
 mod guarantee_relays;
 // What the test's own thread logs.
 mod heard;
+// A replay takes effect once, or not at all.
+mod guarantee_replay;
 // A request that is repeated is the same order.
 mod idempotency;
 // A process says when it is ready, and leaves without losing anything.

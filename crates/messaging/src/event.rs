@@ -129,7 +129,14 @@ impl Envelope {
     /// # Errors
     /// A required header is absent or holds something else.
     pub fn read(headers: Option<&BorrowedHeaders>) -> Result<Self, Malformed> {
-        let get = |name| headers.and_then(|headers| text(headers, name));
+        Self::find(|name| headers.and_then(|headers| text(headers, name)))
+    }
+
+    /// Reads headers from wherever they are kept.
+    ///
+    /// # Errors
+    /// A required header is absent or holds something else.
+    pub(crate) fn find(get: impl Fn(&'static str) -> Option<String>) -> Result<Self, Malformed> {
         let require = |name| get(name).ok_or(Malformed::Missing(name));
         expect("ce_specversion", require("ce_specversion")?, SPEC_VERSION)?;
         expect(

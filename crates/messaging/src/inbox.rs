@@ -31,6 +31,7 @@ mod receive;
 /// A consumer that runs and delivers nothing.
 mod watchdog;
 
+pub(crate) use apply::{Refusal, insert_ids, refusal};
 pub(crate) use receive::Received;
 pub use receive::{Message, Origin};
 

@@ -45,6 +45,13 @@ fn later(code: Code, reason: &str, message: impl Into<String>, retry_after: Dura
     Status::with_error_details(code, message, details)
 }
 
+/// `ABORTED` with `RetryInfo`: nothing was done; what stands in the way may pass.
+pub fn aborted(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+    let mut details = info(reason, &[]);
+    details.set_retry_info(Some(retry_after));
+    Status::with_error_details(Code::Aborted, message, details)
+}
+
 /// `NOT_FOUND` with `ResourceInfo`. The type is the message's full name:
 /// `coffeeshop.reception.v1.Order`.
 pub fn not_found(reason: &str, resource_type: &str, resource_name: &str) -> Status {

@@ -70,7 +70,8 @@ pub enum Rule {
     MadeUnpaid,
     /// The order is paid, and there is not one charge of its total.
     NotChargedOnce,
-    /// There is a charge without an order, or its order ended without coffee.
+    /// There is a charge without an order, or its order ended without coffee and without a
+    /// word of a refund.
     ChargedForNothing,
     /// There is more than one charge for the order.
     ChargedTwice,
@@ -78,8 +79,10 @@ pub enum Rule {
     OrderHistoryBroken,
     /// The same of its ticket.
     TicketHistoryBroken,
-    /// Order and ticket disagree on whether it is ready.
+    /// Order and ticket disagree on whether it is ready, or to be made at all.
     TicketDisagrees,
+    /// What an order says of its refund is not so.
+    RefundWrong,
 }
 
 /// The figures of the books.
@@ -99,6 +102,10 @@ pub struct Summary {
     pub ordered_minor: i64,
     /// What was charged, less what was given back.
     pub charged_minor: i64,
+    /// Orders that ended without coffee and are to be refunded.
+    pub refunds_owed: usize,
+    /// Their totals.
+    pub owed_minor: i64,
 }
 
 /// Reads and compares. `settled` says that nothing should be in flight any more.
@@ -127,6 +134,7 @@ impl Rule {
             Self::OrderHistoryBroken => "history of the order has a gap or went backwards",
             Self::TicketHistoryBroken => "history of the ticket has a gap or went backwards",
             Self::TicketDisagrees => "order and ticket disagree",
+            Self::RefundWrong => "the refund is not as the order says",
         }
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     books,
     dir::{self, ShopDir},
-    down, guard, load, logs, order, status, up,
+    dlq, down, guard, load, logs, order, status, up,
 };
 
 /// The whole shop on one machine.
@@ -33,6 +33,8 @@ enum Command {
     Order(order::Options),
     /// Check every order against the drinks booked and the charges.
     Books(books::command::Options),
+    /// Look at dead letters, replay them, or drop them.
+    Dlq(dlq::Options),
     /// Measure how many orders a second the open shop makes, and what they cost.
     Load(load::Options),
     /// Run a program that dies with its parent.
@@ -51,6 +53,7 @@ impl Cli {
             Command::Logs(options) => logs::run(options, dir()?).await,
             Command::Order(options) => order::run(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
+            Command::Dlq(options) => dlq::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,
         }

@@ -17,6 +17,8 @@ pub mod customers;
 pub mod daemon;
 // Where a shop keeps its state, data and logs.
 pub mod dir;
+// `shop dlq`: dead letters, looked at, replayed and dropped.
+pub mod dlq;
 // `shop down`: ends everything.
 pub mod down;
 // `shop guard`: a child that dies with its parent.

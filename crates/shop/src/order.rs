@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Errors for people, with their details.
-mod explain;
+pub(crate) mod explain;
 
 /// How long an unsure answer is asked for again, with the same `request_id`.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -59,6 +59,8 @@ create table tickets (
     order_revision bigint      not null,
     drinks_total   integer     not null,
     drinks_made    integer     not null,
+    -- Why it cannot be made, for people.
+    fail_reason    text,
     -- The order's trace: brewing happens long after the message that asked for it.
     traceparent    text,
     tracestate     text,
@@ -68,8 +70,13 @@ create table tickets (
         ('QUEUED', 'STARTED', 'READY', 'CANCELLED', 'FAILED')),
     constraint tickets_drinks_made_range check (drinks_made between 0 and drinks_total),
     -- The promise, as far as one row can hold it: READY means that all is made.
-    constraint tickets_ready_when_made check ((state = 'READY') = (drinks_made = drinks_total)),
-    constraint tickets_drinks_some check (drinks_total > 0)
+    constraint tickets_ready_when_made check
+        ((state = 'READY') = (drinks_made = drinks_total and drinks_total > 0)),
+    -- Without drinks it is a tombstone: of an order that was given up before it had a
+    -- ticket.
+    constraint tickets_drinks_some check
+        (drinks_total > 0 or state in ('CANCELLED', 'FAILED')),
+    constraint tickets_reason_when_failed check ((state = 'FAILED') = (fail_reason is not null))
 );
 
 -- ListTickets by state; order ids rise with time.

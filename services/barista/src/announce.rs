@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 /// The ticket has a new revision; its state says which event made it.
 pub fn revised(ticket: &Ticket, occur_time: DateTime<Utc>) -> Announcement {
-    let (event_type, case) = case(ticket.state);
+    let (event_type, case) = case(ticket);
     let message = wire::TicketEvent {
         order_id: ticket.order_id.to_string(),
         revision: ticket.revision,
@@ -26,8 +26,8 @@ pub fn revised(ticket: &Ticket, occur_time: DateTime<Utc>) -> Announcement {
     )
 }
 
-fn case(state: State) -> (&'static str, Case) {
-    match state {
+fn case(ticket: &Ticket) -> (&'static str, Case) {
+    match ticket.state {
         State::Queued => (
             "coffeeshop.barista.v1.TicketQueued",
             Case::Queued(wire::TicketQueued {}),
@@ -39,6 +39,12 @@ fn case(state: State) -> (&'static str, Case) {
         State::Ready => (
             "coffeeshop.barista.v1.TicketReady",
             Case::Ready(wire::TicketReady {}),
+        ),
+        State::Failed => (
+            "coffeeshop.barista.v1.TicketFailed",
+            Case::Failed(wire::TicketFailed {
+                reason: ticket.fail_reason.clone().unwrap_or_default(),
+            }),
         ),
     }
 }
@@ -58,6 +64,7 @@ pub fn state(state: State) -> wire::TicketState {
         State::Queued => wire::TicketState::Queued,
         State::Started => wire::TicketState::Started,
         State::Ready => wire::TicketState::Ready,
+        State::Failed => wire::TicketState::Failed,
     }
 }
 

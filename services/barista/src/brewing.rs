@@ -247,7 +247,7 @@ impl Cup {
                 attempt,
                 ..
             } = self.lease;
-            let message = "brewed too late: the lease had run out, or it was booked before";
+            let message = "brewed for nothing: the lease had run out, it was booked, or its order was given up";
             self.span.in_scope(
                 || tracing::warn!(order.id = %self.lease.order_id, line, unit, attempt, message),
             );

@@ -14,7 +14,9 @@ use messaging::{
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::reception::v1::{CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink};
+use proto::reception::v1::{
+    CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink, order_event::Event as Case,
+};
 use sqlx::PgConnection;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,6 +30,7 @@ use uuid::Uuid;
 const LIMIT: usize = 20;
 
 /// Makes tickets of paid orders.
+#[derive(Clone)]
 pub struct Orders {
     /// Wakes the relay: a ticket is announced.
     pub relay: Waker,
@@ -57,6 +60,7 @@ impl Handler for Orders {
         let outcomes = heard.iter().map(|heard| batch.decide(heard)).collect();
         store::queue(conn, batch.new).await?;
         store::raise_order_revisions(conn, &batch.raised).await?;
+        store::fail(conn, &batch.failed).await?;
         Ok(outcomes)
     }
 
@@ -66,13 +70,23 @@ impl Handler for Orders {
     }
 }
 
-/// A paid order, as far as a barista cares.
+/// What an event says, as far as a barista cares.
 #[derive(Debug)]
 pub struct Heard {
     order_id: Uuid,
-    revision: i64,
-    items: Vec<OrderedDrink>,
+    /// Of the order.
+    pub revision: i64,
+    wish: Wish,
     trace: TraceContext,
+}
+
+/// What is to become of an order.
+#[derive(Debug)]
+enum Wish {
+    /// It is paid: these are to be made.
+    Make(Vec<OrderedDrink>),
+    /// It has failed: nothing of it is to be made any more.
+    GiveUp(String),
 }
 
 /// Reads a message, or says why there is nothing to do.
@@ -90,23 +104,25 @@ fn hear(message: &Message) -> Result<Heard, Skipped> {
     let snapshot = event
         .snapshot
         .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
-    only_paid(&snapshot)?;
     Ok(Heard {
         order_id: message.order_id,
         revision: event.revision,
-        items: snapshot.items,
+        wish: wish(snapshot, event.event)?,
         trace: message.trace.clone(),
     })
 }
 
-/// Lets an order pass that is to be made now. What this version does not know how to act
-/// on is parked for one that does, not dropped.
-fn only_paid(snapshot: &OrderSnapshot) -> Result<(), Skipped> {
+/// Lets an order pass that is to be made now, or not any more. What this version does not
+/// know how to act on is parked for one that does, not dropped.
+fn wish(snapshot: OrderSnapshot, case: Option<Case>) -> Result<Wish, Skipped> {
     if snapshot.cancel_state() == CancelState::Requested {
         return Err(Skipped::DeadLetter("this version cannot cancel".into()));
     }
     match OrderState::try_from(snapshot.state) {
-        Ok(OrderState::Paid) => Ok(()),
+        Ok(OrderState::Paid) => Ok(Wish::Make(snapshot.items)),
+        // Mostly it echoes the barista's own ticket; reception gives an order up by itself
+        // if it cannot tell the barista of it.
+        Ok(OrderState::Failed) => Ok(Wish::GiveUp(reason(case))),
         // Before it is paid there is nothing to do, and after it these only echo what
         // the barista has said.
         Ok(
@@ -116,7 +132,7 @@ fn only_paid(snapshot: &OrderSnapshot) -> Result<(), Skipped> {
             | OrderState::Ready
             | OrderState::Collected,
         ) => Err(Skipped::NotOurs),
-        Ok(state @ (OrderState::Unspecified | OrderState::Cancelled | OrderState::Failed)) => {
+        Ok(state @ (OrderState::Unspecified | OrderState::Cancelled)) => {
             let reason = format!("an order that is {} is not handled", state.as_str_name());
             Err(Skipped::DeadLetter(reason))
         }
@@ -127,6 +143,14 @@ fn only_paid(snapshot: &OrderSnapshot) -> Result<(), Skipped> {
     }
 }
 
+/// Why an order failed. An event that was overtaken by another does not say.
+fn reason(case: Option<Case>) -> String {
+    match case {
+        Some(Case::Failed(failed)) => failed.reason,
+        _ => "reception has given it up".to_owned(),
+    }
+}
+
 /// The decisions of one transaction.
 struct Batch {
     /// The last revision applied of each order that has a ticket.
@@ -134,6 +158,8 @@ struct Batch {
     recipes: HashMap<(String, String), Recipe>,
     new: Vec<NewTicket>,
     raised: BTreeMap<Uuid, i64>,
+    /// Orders that are given up, and why.
+    failed: BTreeMap<Uuid, String>,
 }
 
 impl Batch {
@@ -146,49 +172,67 @@ impl Batch {
                 .collect(),
             new: Vec::new(),
             raised: BTreeMap::new(),
+            failed: BTreeMap::new(),
         }
     }
 
     fn decide(&mut self, heard: &Heard) -> Outcome {
-        match self.known.get_mut(&heard.order_id) {
-            None => self.queue(heard),
-            Some(last) if heard.revision <= *last => Outcome::Absorbed(Absorbed::Stale),
+        let known = self.known.get(&heard.order_id).copied();
+        if known.is_some_and(|last| heard.revision <= last) {
+            return Outcome::Absorbed(Absorbed::Stale);
+        }
+        if known.is_some() {
+            self.known.insert(heard.order_id, heard.revision);
+            self.raised.insert(heard.order_id, heard.revision);
+        }
+        match &heard.wish {
+            Wish::GiveUp(reason) => self.give_up(heard, reason),
+            Wish::Make(items) if known.is_none() => self.queue(heard, items),
             // Its ticket is there already.
-            Some(last) => {
-                *last = heard.revision;
-                self.raised.insert(heard.order_id, heard.revision);
-                Outcome::Absorbed(Absorbed::NotOurs)
-            }
+            Wish::Make(_) => Outcome::Absorbed(Absorbed::NotOurs),
         }
     }
 
-    fn queue(&mut self, heard: &Heard) -> Outcome {
-        let drinks = match self.drinks(heard) {
+    fn queue(&mut self, heard: &Heard, items: &[OrderedDrink]) -> Outcome {
+        let drinks = match self.drinks(heard.order_id, items) {
             Ok(drinks) => drinks,
             Err(reason) => return Outcome::DeadLetter(reason),
         };
         let Ok(total) = i32::try_from(drinks.len()) else {
             return Outcome::DeadLetter(format!("{} drinks are too many", drinks.len()));
         };
-        self.known.insert(heard.order_id, heard.revision);
-        self.new.push(NewTicket {
-            ticket: Ticket::queued(heard.order_id, total, heard.trace.clone()),
-            order_revision: heard.revision,
-            drinks,
-        });
+        let ticket = Ticket::queued(heard.order_id, total, heard.trace.clone());
+        self.open(heard, ticket, drinks);
         Outcome::Done
     }
 
+    /// Leaves a tombstone where there is no ticket: PAID may still be on its way.
+    fn give_up(&mut self, heard: &Heard, reason: &str) -> Outcome {
+        if !self.known.contains_key(&heard.order_id) {
+            let (reason, trace) = (reason.to_owned(), heard.trace.clone());
+            let tombstone = Ticket::failed(heard.order_id, reason, trace);
+            self.open(heard, tombstone, Vec::new());
+        }
+        self.failed.insert(heard.order_id, reason.to_owned());
+        Outcome::Done
+    }
+
+    fn open(&mut self, heard: &Heard, ticket: Ticket, drinks: Vec<NewDrink>) {
+        self.known.insert(heard.order_id, heard.revision);
+        self.new.push(NewTicket {
+            ticket,
+            order_revision: heard.revision,
+            drinks,
+        });
+    }
+
     /// One drink per unit.
-    fn drinks(&self, heard: &Heard) -> Result<Vec<NewDrink>, String> {
-        if !(1..=LIMIT).contains(&heard.items.len()) {
-            return Err(format!(
-                "{} lines; 1 to {LIMIT} can be made",
-                heard.items.len()
-            ));
+    fn drinks(&self, order_id: Uuid, items: &[OrderedDrink]) -> Result<Vec<NewDrink>, String> {
+        if !(1..=LIMIT).contains(&items.len()) {
+            return Err(format!("{} lines; 1 to {LIMIT} can be made", items.len()));
         }
         let mut drinks = Vec::new();
-        for (line, item) in (0..).zip(&heard.items) {
+        for (line, item) in (0..).zip(items) {
             let OrderedDrink {
                 drink,
                 size,
@@ -202,7 +246,7 @@ impl Batch {
                 .get(&(drink.clone(), size.clone()))
                 .ok_or_else(|| format!("no recipe for {drink:?} in {size:?}"))?;
             drinks.extend((0..*quantity).map(|unit| NewDrink {
-                order_id: heard.order_id,
+                order_id,
                 line,
                 unit,
                 recipe: recipe.clone(),

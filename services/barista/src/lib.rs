@@ -17,6 +17,8 @@ pub mod announce;
 pub mod brewing;
 // The sum of the components' options.
 mod config;
+// What it means to give a message up.
+mod dropped;
 /// What arrives from reception.
 pub mod events;
 // What people ask.
@@ -34,6 +36,7 @@ use brewing::Workforce;
 use events::Orders;
 use lifecycle::{Stop, Tasks, holding, postgres};
 use messaging::{
+    dead_letters::DeadLetters,
     housekeeping::Housekeeping,
     inbox::Inbox,
     outbox::{self, Waker},
@@ -61,7 +64,15 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// database is up, and the loops run until the last call is over.
 pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.postgres, NAME)?;
-    let server = Server::new(READY_SERVICE).add_service(grpc::service(pool.clone()));
+    let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
+    let orders = Orders {
+        relay: relay_waker,
+        workforce: workforce_waker,
+    };
+    let letters = DeadLetters::new(pool.clone(), NAME, orders.clone());
+    let server = Server::new(READY_SERVICE)
+        .add_service(grpc::service(pool.clone()))
+        .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();
     let (address, grace) = (listener.local_addr()?, config.server.drain_grace);
 
@@ -75,7 +86,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         serving.await
     });
 
-    let started = start(config, pool, &mut tasks, &drained).await;
+    let started = start(config, pool, orders, &mut tasks, &drained).await;
     match &started {
         Ok(()) if drained.is_cancelled() => {}
         Ok(()) => {
@@ -92,6 +103,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
 async fn start(
     config: Config,
     pool: sqlx::PgPool,
+    orders: Orders,
     tasks: &mut Tasks,
     drained: &Stop,
 ) -> anyhow::Result<()> {
@@ -100,11 +112,7 @@ async fn start(
     postgres::migrate(&pool, &MIGRATIONS, drained).await?;
     outbox::refuse_foreign(&pool, drained).await?;
     housekeeping.open(drained).await;
-    let (relay_waker, workforce_waker) = (Waker::new(), Arc::new(Notify::new()));
-    let orders = Orders {
-        relay: relay_waker.clone(),
-        workforce: workforce_waker.clone(),
-    };
+    let (relay_waker, workforce_waker) = (orders.relay.clone(), orders.workforce.clone());
     let inbox = Inbox::new(
         pool.clone(),
         &config.kafka,

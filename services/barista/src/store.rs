@@ -12,6 +12,8 @@
 mod book;
 /// Reading for people: tickets and baristas.
 pub mod list;
+// Giving up on tickets.
+mod fail;
 // Paid orders become tickets.
 mod queue;
 // Giving drinks to baristas.
@@ -20,6 +22,7 @@ mod take;
 mod tickets;
 
 pub use book::{book_drinks, hand_back};
+pub use fail::fail;
 pub use queue::{NewDrink, NewTicket, Recipe, queue, raise_order_revisions, recipes};
 pub use take::{Lease, Terms, take_drinks};
 pub use tickets::lock_order_revisions;

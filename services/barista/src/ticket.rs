@@ -22,6 +22,8 @@ pub struct Ticket {
     pub drinks_total: i32,
     /// Drinks booked so far.
     pub drinks_made: i32,
+    /// Why it cannot be made; of a FAILED ticket only.
+    pub fail_reason: Option<String>,
     /// The order's trace.
     pub trace: TraceContext,
 }
@@ -35,15 +37,22 @@ pub enum State {
     Started,
     /// Every drink is booked.
     Ready,
+    /// It will not be made.
+    Failed,
 }
 
 /// What can happen to a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A barista took one of its drinks.
     DrinkTaken,
     /// One of its drinks was booked as made.
     DrinkBooked,
+    /// The order will not be made.
+    CannotBeMade {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// What an event did.
@@ -64,6 +73,10 @@ pub enum Why {
     AlreadyStarted,
     /// The drink is counted, and was not the last.
     DrinksLeft,
+    /// Every drink is made: too late to give up.
+    AlreadyMade,
+    /// The ticket has failed: whatever is still made of it is wasted.
+    AlreadyFailed,
 }
 
 /// An event that contradicts what was decided.
@@ -87,7 +100,18 @@ impl Ticket {
             revision: 1,
             drinks_total,
             drinks_made: 0,
+            fail_reason: None,
             trace,
+        }
+    }
+
+    /// A ticket of an order that will not be made, and had none: a tombstone. A PAID that
+    /// comes later meets it.
+    pub fn failed(order_id: Uuid, reason: String, trace: TraceContext) -> Self {
+        Self {
+            state: State::Failed,
+            fail_reason: Some(reason),
+            ..Self::queued(order_id, 0, trace)
         }
     }
 
@@ -98,10 +122,20 @@ impl Ticket {
             // Of another drink, or of one whose lease ran out.
             (State::Started, Event::DrinkTaken) => Transition::Absorbed(self, Why::AlreadyStarted),
             (State::Started, Event::DrinkBooked) => self.count_drink(),
+            (State::Queued | State::Started, Event::CannotBeMade { reason }) => {
+                Transition::Applied(Self {
+                    fail_reason: Some(reason),
+                    ..self.moved(State::Failed)
+                })
+            }
+            (State::Ready, Event::CannotBeMade { .. }) => {
+                Transition::Absorbed(self, Why::AlreadyMade)
+            }
+            (State::Failed, _) => Transition::Absorbed(self, Why::AlreadyFailed),
             // What is booked was taken before, and nothing is left to take or to book
             // after the last drink.
-            (State::Queued, Event::DrinkBooked)
-            | (State::Ready, Event::DrinkTaken | Event::DrinkBooked) => {
+            (State::Queued, event @ Event::DrinkBooked)
+            | (State::Ready, event @ (Event::DrinkTaken | Event::DrinkBooked)) => {
                 let (order_id, state) = (self.order_id, self.state);
                 Transition::Refused(IllegalTransition {
                     order_id,
@@ -138,6 +172,7 @@ impl State {
             Self::Queued => "QUEUED",
             Self::Started => "STARTED",
             Self::Ready => "READY",
+            Self::Failed => "FAILED",
         }
     }
 }
@@ -151,7 +186,7 @@ impl FromStr for State {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        [Self::Queued, Self::Started, Self::Ready]
+        [Self::Queued, Self::Started, Self::Ready, Self::Failed]
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| UnknownState(text.to_owned()))
@@ -182,13 +217,24 @@ mod tests {
         (State::Started, 1, Event::DrinkBooked, "READY", 2),
         (State::Ready, 2, Event::DrinkTaken, "!", 2),
         (State::Ready, 2, Event::DrinkBooked, "!", 2),
+        (State::Queued, 0, GIVEN_UP, "FAILED", 0),
+        (State::Started, 1, GIVEN_UP, "FAILED", 1),
+        (State::Ready, 2, GIVEN_UP, "=", 2),
+        (State::Failed, 1, GIVEN_UP, "=", 1),
+        (State::Failed, 1, Event::DrinkTaken, "=", 1),
+        (State::Failed, 1, Event::DrinkBooked, "=", 1),
     ];
+
+    const GIVEN_UP: Event = Event::CannotBeMade {
+        reason: String::new(),
+    };
 
     #[test]
     fn every_state_meets_every_event_as_the_table_says() {
-        for &(state, made, event, expected, made_after) in TABLE {
+        for (state, made, event, expected, made_after) in TABLE {
+            let (state, made, made_after) = (*state, *made, *made_after);
             let before = ticket(state, made);
-            let (found, after) = match before.clone().apply(event) {
+            let (found, after) = match before.clone().apply(event.clone()) {
                 Transition::Applied(after) => {
                     assert_eq!(after.revision, 8, "{state:?} {event:?}");
                     (after.state.as_str(), after)
@@ -205,7 +251,7 @@ mod tests {
             };
             assert_eq!(
                 (found, after.drinks_made),
-                (expected, made_after),
+                (*expected, made_after),
                 "{state:?} {event:?} with {made} made"
             );
         }
@@ -234,7 +280,7 @@ mod tests {
 
     #[test]
     fn states_are_stored_under_names_that_are_read_back() {
-        for state in [State::Queued, State::Started, State::Ready] {
+        for state in [State::Queued, State::Started, State::Ready, State::Failed] {
             assert_eq!(state.as_str().parse::<State>().ok(), Some(state));
         }
         assert!("BREWED".parse::<State>().is_err());

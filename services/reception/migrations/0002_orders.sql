@@ -81,7 +81,11 @@ create table orders (
     constraint orders_made_only_if_charged check
         (state not in ('PAID', 'PREPARING', 'READY', 'COLLECTED') or payment_state = 'CHARGED'),
     constraint orders_token_only_while_pending check
-        ((payment_token is not null) = (payment_state = 'PENDING'))
+        ((payment_token is not null) = (payment_state = 'PENDING')),
+    -- And never charged without coffee or refund.
+    constraint orders_refund_owed_without_coffee check
+        (state not in ('CANCELLED', 'FAILED') or payment_state <> 'CHARGED'
+            or refund_state <> 'NOT_NEEDED')
 );
 
 -- What the sweeper asks for. Holds only the undecided orders.

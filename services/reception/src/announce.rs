@@ -32,6 +32,12 @@ pub fn changed(order: &Order, event: &Event, trace: TraceContext) -> Announcemen
             "coffeeshop.reception.v1.OrderReady",
             Case::Ready(wire::OrderReady {}),
         ),
+        Event::CannotBeMade { reason } => (
+            "coffeeshop.reception.v1.OrderFailed",
+            Case::Failed(wire::OrderFailed {
+                reason: reason.clone(),
+            }),
+        ),
     };
     announcement(event_type, order, case, trace)
 }

@@ -13,10 +13,11 @@ use messaging::{
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::barista::v1::{TicketEvent, TicketSnapshot, TicketState};
+use proto::barista::v1::{TicketEvent, TicketState, ticket_event::Event as Case};
 use sqlx::PgConnection;
 
 /// Applies the barista's events to orders.
+#[derive(Clone)]
 pub struct Tickets {
     /// Wakes the relay: a changed order is announced.
     pub waker: Waker,
@@ -60,24 +61,27 @@ fn read(message: &Message) -> Result<Change, Skipped> {
         let reason = format!("revision {} is not one", ticket.revision);
         return Err(Skipped::DeadLetter(reason));
     }
-    let snapshot = ticket
-        .snapshot
-        .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
     Ok(Change {
         order_id: OrderId(message.order_id),
-        event: event(&snapshot)?,
         ticket_revision: Some(ticket.revision),
+        event: event(ticket)?,
         trace: message.trace.clone(),
     })
 }
 
 /// What the ticket's state means for the order.
-fn event(snapshot: &TicketSnapshot) -> Result<Event, Skipped> {
+fn event(ticket: TicketEvent) -> Result<Event, Skipped> {
+    let snapshot = ticket
+        .snapshot
+        .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
     match TicketState::try_from(snapshot.state) {
         Ok(TicketState::Queued) => Err(Skipped::NotOurs),
         Ok(TicketState::Started) => Ok(Event::Started),
         Ok(TicketState::Ready) => Ok(Event::Made),
-        Ok(state @ (TicketState::Unspecified | TicketState::Cancelled | TicketState::Failed)) => {
+        Ok(TicketState::Failed) => Ok(Event::CannotBeMade {
+            reason: reason(ticket.event),
+        }),
+        Ok(state @ (TicketState::Unspecified | TicketState::Cancelled)) => {
             let reason = format!("a ticket that is {} is not handled", state.as_str_name());
             Err(Skipped::DeadLetter(reason))
         }
@@ -85,6 +89,14 @@ fn event(snapshot: &TicketSnapshot) -> Result<Event, Skipped> {
             let reason = format!("unknown ticket state {}", snapshot.state);
             Err(Skipped::DeadLetter(reason))
         }
+    }
+}
+
+/// Why a ticket failed. An event that only repeats the ticket's snapshot does not say.
+fn reason(case: Option<Case>) -> String {
+    match case {
+        Some(Case::Failed(failed)) => failed.reason,
+        _ => "the barista has given it up".to_owned(),
     }
 }
 

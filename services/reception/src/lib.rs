@@ -14,6 +14,8 @@ pub mod change;
 pub mod config;
 /// What placing an order takes.
 pub mod counter;
+/// What it means to give a message up.
+mod dropped;
 /// What arrives from the barista.
 pub mod events;
 /// Wire to domain, errors to statuses.
@@ -38,6 +40,7 @@ use config::Config;
 use counter::Counter;
 use lifecycle::{Stop, Tasks, holding, postgres};
 use messaging::{
+    dead_letters::DeadLetters,
     housekeeping::Housekeeping,
     inbox::Inbox,
     outbox::{self, Waker},
@@ -70,6 +73,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let tickets = events::Tickets {
         waker: waker.clone(),
     };
+    let letters = DeadLetters::new(pool.clone(), NAME, tickets.clone());
     let (kafka, group) = (&config.kafka, &config.consumer_group);
     let topic = config.tickets_topic.clone();
     let housekeeping = Housekeeping::new(pool.clone(), kafka, topic, &config.housekeeping)?;
@@ -97,11 +101,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         .local_addr()
         .context("the listener has no address")?;
     let grace = config.server.drain_grace;
-    let server = Server::new(SERVICE).add_service(grpc::service(
-        counter.clone(),
-        watchers.clone(),
-        stop.clone(),
-    ));
+    let reception = grpc::service(counter.clone(), watchers.clone(), stop.clone());
+    let server = Server::new(SERVICE)
+        .add_service(reception)
+        .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();
     let mut tasks = Tasks::new(stop.clone());
     let drained = Stop::new();

@@ -41,6 +41,8 @@ pub struct Order {
     pub revision: i64,
     /// What is known of its charge.
     pub payment: Payment,
+    /// What became of the money, if it ended without coffee.
+    pub refund: Refund,
     /// When it was placed.
     pub create_time: DateTime<Utc>,
     /// When it last changed.
@@ -152,6 +154,18 @@ named! {
     }
 }
 
+named! {
+    /// What became of the money of an order that ended without coffee.
+    Refund {
+        /// Nothing to give back.
+        NotNeeded = "NOT_NEEDED",
+        /// Owed.
+        Pending = "PENDING",
+        /// Given back in full.
+        Done = "DONE",
+    }
+}
+
 impl State {
     /// Whether nothing can change the order any more, refunds aside.
     pub fn is_over(self) -> bool {
@@ -179,6 +193,11 @@ pub enum Event {
     Started,
     /// The barista has booked its last drink.
     Made,
+    /// It will not be made.
+    CannotBeMade {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// What an event did.
@@ -248,6 +267,13 @@ impl Order {
                     ..order
                 })
             }
+            // The refund is owed from the same transaction on: whoever has paid and gets no
+            // coffee is never forgotten.
+            (Paid | Preparing, Event::CannotBeMade { reason }) => {
+                let order = self.moved(Failed, now, &format!("cannot be made: {reason}"));
+                let refund = Refund::Pending;
+                Transition::Applied(Self { refund, ..order })
+            }
             // PlaceOrder and the sweeper may both report the one charge.
             (Paid | Preparing | Ready | Collected, Event::Charged { .. })
             | (Preparing, Event::Started)
@@ -257,8 +283,13 @@ impl Order {
                 Transition::Absorbed(self, Late)
             }
             (Cancelled | Failed, _) => Transition::Absorbed(self, Over),
-            // The provider decides a key once, and nothing is made before it is paid.
+            // The provider decides a key once, nothing is made or given up before it is
+            // paid, and what is made cannot have been impossible to make.
             (AwaitingPayment | Declined, event @ (Event::Started | Event::Made))
+            | (
+                AwaitingPayment | Declined | Ready | Collected,
+                event @ Event::CannotBeMade { .. },
+            )
             | (Declined, event @ Event::Charged { .. })
             | (Paid | Preparing | Ready | Collected, event @ Event::Declined { .. }) => {
                 let (order_id, state) = (self.order_id, self.state);

@@ -7,10 +7,10 @@
 /// Looking orders up and listing them.
 pub mod read;
 
-use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, State};
+use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, State, UnknownName};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -111,11 +111,12 @@ pub async fn update(conn: &mut PgConnection, changed: &[Locked]) -> sqlx::Result
              payment_state = c.payment_state, payment_id = c.payment_id, \
              decline_reason = c.decline_reason, ticket_revision = c.ticket_revision, \
              payment_token = case when c.payment_state = 'PENDING' then o.payment_token end, \
-             update_time = c.update_time, ready_time = c.ready_time \
+             update_time = c.update_time, ready_time = c.ready_time, \
+             refund_state = c.refund_state \
          from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], \
-             $7::bigint[], $8::timestamptz[], $9::timestamptz[]) \
+             $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::text[]) \
              as c (order_id, state, revision, payment_state, payment_id, decline_reason, \
-                   ticket_revision, update_time, ready_time) \
+                   ticket_revision, update_time, ready_time, refund_state) \
          where o.order_id = c.order_id",
     )
     .bind(column(changed, |c| c.order.order_id.0))
@@ -127,6 +128,7 @@ pub async fn update(conn: &mut PgConnection, changed: &[Locked]) -> sqlx::Result
     .bind(column(changed, |c| c.ticket_revision))
     .bind(column(changed, |c| c.order.update_time))
     .bind(column(changed, |c| c.order.ready_time))
+    .bind(column(changed, |c| c.order.refund.as_str()))
     .execute(conn)
     .await?;
     Ok(())
@@ -222,6 +224,7 @@ fn order(row: &PgRow) -> sqlx::Result<Order> {
         state: state(row, "state")?,
         revision: row.try_get("revision")?,
         payment: payment(row)?,
+        refund: named(row, "refund_state")?,
         create_time: row.try_get("create_time")?,
         update_time: row.try_get("update_time")?,
         ready_time: row.try_get("ready_time")?,
@@ -230,6 +233,11 @@ fn order(row: &PgRow) -> sqlx::Result<Order> {
 }
 
 fn state(row: &PgRow, column: &str) -> sqlx::Result<State> {
+    named(row, column)
+}
+
+/// A stored name that this version knows.
+fn named<T: FromStr<Err = UnknownName>>(row: &PgRow, column: &str) -> sqlx::Result<T> {
     row.try_get::<&str, _>(column)?
         .parse()
         .map_err(|error| sqlx::Error::Decode(Box::new(error)))

@@ -45,7 +45,10 @@ pub(super) async fn transaction<H: Handler>(
     let mut tx = bounded(pool.begin()).await?;
     let applied = timeout(PATIENCE, apply(&mut tx, consumer, handler, batch)).await;
     let attempt = match applied.unwrap_or(Err(Error::Database(sqlx::Error::PoolTimedOut))) {
-        Err(Error::Database(error)) => refusal(error, batch)?,
+        Err(Error::Database(error)) if memory::no_place(&error) == Some(NoPlace::InInbox) => {
+            Attempt::Poison(forgotten(&error, batch))
+        }
+        Err(Error::Database(error)) => refusal(error)?.into(),
         attempt => attempt?,
     };
     match &attempt {
@@ -145,7 +148,7 @@ async fn handle<H: Handler>(
 /// Inserts first, so that a twin of this transaction waits here, before any effect,
 /// until this one is over. Sorted, because two consumers that meet in a rebalance
 /// would otherwise wait for each other.
-pub(super) async fn insert_ids(
+pub(crate) async fn insert_ids(
     conn: &mut PgConnection,
     consumer: &str,
     mut ids: Vec<Uuid>,
@@ -163,25 +166,40 @@ pub(super) async fn insert_ids(
     Ok(new.into_iter().collect())
 }
 
+/// What an error of a statement says of what was to be handled.
+pub(crate) enum Refusal {
+    /// Its data are to blame.
+    Poison(String),
+    /// It may go well later.
+    NotNow(String),
+}
+
+impl From<Refusal> for Attempt {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Poison(reason) => Self::Poison(reason),
+            Refusal::NotNow(reason) => Self::Retry(reason),
+        }
+    }
+}
+
 /// What an error of a statement means for the batch.
 ///
 /// SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation) blame what a
 /// message holds. Any other answer of the database (a row lock held for too long, a deadlock, a
 /// row that this version cannot read) is about one order, too, but may go well later. Only where
 /// the database does not answer at all is the batch kept as it is.
-fn refusal<E>(error: sqlx::Error, batch: &[Delivery<E>]) -> Result<Attempt, Error> {
-    match memory::no_place(&error) {
-        Some(NoPlace::InInbox) => return Ok(Attempt::Poison(forgotten(&error, batch))),
-        Some(NoPlace::Elsewhere) => return Ok(Attempt::Retry(error.to_string())),
-        None => {}
+pub(crate) fn refusal(error: sqlx::Error) -> Result<Refusal, Error> {
+    if memory::no_place(&error) == Some(NoPlace::Elsewhere) {
+        return Ok(Refusal::NotNow(error.to_string()));
     }
     let code = error.as_database_error().and_then(|error| error.code());
     if code.is_some_and(|code| code.starts_with("22") || code.starts_with("23")) {
-        return Ok(Attempt::Poison(error.to_string()));
+        return Ok(Refusal::Poison(error.to_string()));
     }
     match error {
         sqlx::Error::Database(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
-            Ok(Attempt::Retry(error.to_string()))
+            Ok(Refusal::NotNow(error.to_string()))
         }
         error => Err(error.into()),
     }

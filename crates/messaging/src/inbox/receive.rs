@@ -140,23 +140,22 @@ fn understand(
     })
 }
 
-/// Headers for people to read; a value that is no text is written like a `bytea`.
+/// Headers for people to read, and for a replay; a value that is no text is written like a
+/// `bytea`. Of several with one name the first counts, as it does for the envelope.
 fn readable(headers: &BorrowedHeaders) -> BTreeMap<String, String> {
-    headers
-        .iter()
-        .map(|header| {
-            (
-                header.key.to_owned(),
-                text(header.value.unwrap_or_default()),
-            )
-        })
-        .collect()
+    let mut readable = BTreeMap::new();
+    for header in headers.iter() {
+        readable
+            .entry(header.key.to_owned())
+            .or_insert_with(|| text(header.value.unwrap_or_default()));
+    }
+    readable
 }
 
 fn text(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
-        // Postgres keeps no NUL in text.
-        Ok(text) if !text.contains('\0') => text.to_owned(),
+        // Postgres keeps no NUL in text; and what looks like a `bytea` must be one.
+        Ok(text) if !text.contains('\0') && !text.starts_with("\\x") => text.to_owned(),
         _ => value
             .iter()
             .fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")),

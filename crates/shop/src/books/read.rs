@@ -26,6 +26,8 @@ pub(super) struct Order {
     pub(super) revision: i64,
     pub(super) total_minor: i64,
     pub(super) currency_code: String,
+    pub(super) payment_state: String,
+    pub(super) refund_state: String,
     pub(super) items: Json<Vec<Item>>,
     #[sqlx(flatten)]
     pub(super) history: History,
@@ -98,7 +100,8 @@ impl Entries {
 /// One statement sees one moment: an order and its history agree.
 async fn orders(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Order>> {
     let orders: Vec<Order> = sqlx::query_as(
-        "select o.order_id, o.state, o.revision, o.total_minor, o.currency_code, o.items, \
+        "select o.order_id, o.state, o.revision, o.total_minor, o.currency_code, \
+             o.payment_state, o.refund_state, o.items, \
              coalesce(h.revisions, '{}') as revisions, coalesce(h.states, '{}') as states \
          from orders o left join ( \
              select order_id, array_agg(revision order by revision) as revisions, \

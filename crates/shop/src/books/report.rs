@@ -32,11 +32,27 @@ impl fmt::Display for Books {
             "charged",
             euros(summary.charged_minor)
         )?;
+        self.owed(f)?;
         self.verdict(f)
     }
 }
 
 impl Books {
+    /// Nothing is wrong yet, but somebody waits for their money.
+    fn owed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let summary = &self.summary;
+        if summary.refunds_owed == 0 {
+            return Ok(());
+        }
+        let yellow = anstyle::AnsiColor::Yellow.on_default();
+        let (refunds, amount) = (summary.refunds_owed, euros(summary.owed_minor));
+        writeln!(
+            f,
+            "{yellow}  {:<26}{refunds:>10} ({amount} EUR){yellow:#}",
+            "refunds owed"
+        )
+    }
+
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.findings.is_empty() {
             let green = anstyle::AnsiColor::Green.on_default();

@@ -109,6 +109,7 @@ fn order_stands(
             );
         }
     }
+    refund_stands(order, charges, findings);
     if is_paid(state) && !charged_its_total(order, charges) {
         let amounts: Vec<i64> = charges.iter().map(|charge| charge.amount_minor).collect();
         let detail = format!("total {}, charges {amounts:?}", order.total_minor);
@@ -126,21 +127,41 @@ fn order_stands(
     }
 }
 
+/// What an order says of its refund. Asked of the charges that were not given back: read
+/// later than the order, they can only be fewer.
+fn refund_stands(order: &Order, charges: &[&Payment], findings: &mut Findings) {
+    let (id, refund) = (order.order_id, order.refund_state.as_str());
+    let wrong = match refund {
+        "DONE" => !charges.is_empty(),
+        "PENDING" => !ended_without_coffee(&order.state),
+        _ => order.payment_state == "CHARGED" && ended_without_coffee(&order.state),
+    };
+    if wrong {
+        let (state, charges) = (&order.state, charges.len());
+        let detail = format!("order {state}, refund {refund}, charges {charges}");
+        findings.add(Rule::RefundWrong, id, detail);
+    }
+}
+
 /// What a ticket implies of its order.
 fn ticket_stands(ticket: &Ticket, order: Option<&Order>, settled: bool, findings: &mut Findings) {
     let id = ticket.order_id;
     let state = order.map_or("absent", |order| order.state.as_str());
     let made = !ticket.made.is_empty() || !matches!(ticket.state.as_str(), "CANCELLED" | "FAILED");
-    if made && !is_paid(state) {
+    if made && !is_paid(state) && !order.is_some_and(was_paid) {
         let detail = format!("order {state}, {} drinks booked", ticket.made.len());
         findings.add(Rule::MadeUnpaid, id, detail);
     }
-    if settled && ticket.state == "READY" && is_paid(state) && !is_served(state) {
-        findings.add(
-            Rule::TicketDisagrees,
-            id,
-            format!("order {state}, ticket READY"),
-        );
+    let ticket_state = ticket.state.as_str();
+    let disagrees = match state {
+        "PAID" | "PREPARING" => settled && matches!(ticket_state, "READY" | "FAILED"),
+        // Made in spite of it, or about to be: until the barista has heard of it.
+        "FAILED" => ticket_state == "READY" || settled && ticket_state != "FAILED",
+        _ => false,
+    };
+    if disagrees {
+        let detail = format!("order {state}, ticket {ticket_state}");
+        findings.add(Rule::TicketDisagrees, id, detail);
     }
     let broken = broken(
         &ticket.history,
@@ -165,7 +186,7 @@ fn charges_stand(
     let state = order.map_or("absent", |order| order.state.as_str());
     // Until it is settled, an order is not known to be charged.
     let undecided = state == "AWAITING_PAYMENT" && !settled;
-    if !is_paid(state) && !undecided {
+    if !is_paid(state) && !undecided && !order.is_some_and(is_owed) {
         findings.add(Rule::ChargedForNothing, order_id, format!("order {state}"));
     }
     if charges.len() > 1 {
@@ -183,6 +204,22 @@ fn charges_stand(
 
 fn is_paid(state: &str) -> bool {
     matches!(state, "PAID" | "PREPARING") || is_served(state)
+}
+
+/// An end without coffee.
+fn ended_without_coffee(state: &str) -> bool {
+    matches!(state, "CANCELLED" | "FAILED")
+}
+
+/// Whether it was paid for, and then ended without coffee: what was made of it is wasted,
+/// but was not made for nothing.
+fn was_paid(order: &Order) -> bool {
+    ended_without_coffee(&order.state) && order.payment_state == "CHARGED"
+}
+
+/// Whether the money is to be given back, and the order says so.
+fn is_owed(order: &Order) -> bool {
+    ended_without_coffee(&order.state) && order.refund_state == "PENDING"
 }
 
 fn is_served(state: &str) -> bool {
@@ -262,6 +299,7 @@ pub(super) fn summary(entries: &Entries, acknowledged: &[Uuid]) -> Summary {
     };
     let charges = charges(&entries.payments);
     let charges = || charges.values().flatten();
+    let owed = || orders.values().filter(|order| is_owed(order));
     let count = |state: &str| orders.values().filter(|order| order.state == state).count();
     Summary {
         acknowledged: acknowledged.len(),
@@ -279,5 +317,7 @@ pub(super) fn summary(entries: &Entries, acknowledged: &[Uuid]) -> Summary {
         charged_minor: charges()
             .map(|charge| charge.amount_minor - charge.refunded_minor)
             .sum(),
+        refunds_owed: owed().count(),
+        owed_minor: owed().map(|order| order.total_minor).sum(),
     }
 }

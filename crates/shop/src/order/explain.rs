@@ -4,8 +4,24 @@ use anyhow::{Error, anyhow};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-/// A status with its details, one a line.
+/// A status with its details, one a line, and what to do about it.
 pub(super) fn error(status: &Status) -> Error {
+    let advice = match reason(status).as_str() {
+        "INVALID_REQUEST" => "What can be ordered: grpcurl … ReceptionService/ListMenuItems",
+        "PAYMENT_DECLINED" => "Nothing was charged. Order again with another --payment-token.",
+        _ => "`shop status` shows what is ill, `shop logs reception` what it says.",
+    };
+    anyhow!("{}\n{advice}", details(status))
+}
+
+/// The reason, for programs; empty if there is none.
+pub(crate) fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info();
+    info.map(|info| info.reason).unwrap_or_default()
+}
+
+/// A status with its details, one a line.
+pub(crate) fn details(status: &Status) -> String {
     let details = status.get_error_details();
     let mut text = format!("{:?}: {}", status.code(), status.message());
     if let Some(info) = details.error_info() {
@@ -26,14 +42,5 @@ pub(super) fn error(status: &Status) -> Error {
     if let Some(after) = details.retry_info().and_then(|retry| retry.retry_delay) {
         text += &format!("\n  try again in {after:?}");
     }
-    text += match details.error_info().map(|info| info.reason.as_str()) {
-        Some("INVALID_REQUEST") => {
-            "\nWhat can be ordered: grpcurl … ReceptionService/ListMenuItems"
-        }
-        Some("PAYMENT_DECLINED") => {
-            "\nNothing was charged. Order again with another --payment-token."
-        }
-        _ => "\n`shop status` shows what is ill, `shop logs reception` what it says.",
-    };
-    anyhow!(text)
+    text
 }

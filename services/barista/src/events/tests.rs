@@ -1,7 +1,9 @@
 //! Decisions, message by message.
 
 use super::*;
+use crate::ticket::State;
 use messaging::inbox::Origin;
+use proto::reception::v1::OrderFailed;
 
 const ORDER: Uuid = Uuid::from_u128(1);
 
@@ -121,6 +123,35 @@ fn a_ticket_takes_note_of_newer_revisions_only() {
 }
 
 #[test]
+fn an_order_that_failed_before_it_was_paid_leaves_a_tombstone() {
+    let mut batch = batch(&[]);
+    let mut failed = tea(OrderState::Failed, 3);
+    failed.event = Some(Case::Failed(OrderFailed {
+        reason: "no milk".into(),
+    }));
+    assert_eq!(outcome(&mut batch, &failed), Outcome::Done);
+    let late = outcome(&mut batch, &tea(OrderState::Paid, 2));
+    assert_eq!(late, Outcome::Absorbed(Absorbed::Stale));
+    let [tombstone] = &batch.new[..] else {
+        panic!("one ticket was expected: {:?}", batch.new);
+    };
+    assert_eq!(tombstone.ticket.state, State::Failed);
+    assert_eq!(tombstone.ticket.fail_reason.as_deref(), Some("no milk"));
+    assert!(tombstone.drinks.is_empty());
+}
+
+#[test]
+fn an_order_that_failed_takes_its_ticket_along() {
+    let mut batch = batch(&[(ORDER, 2)]);
+    let failed = tea(OrderState::Failed, 3);
+    assert_eq!(outcome(&mut batch, &failed), Outcome::Done);
+    let again = outcome(&mut batch, &failed);
+    assert_eq!(again, Outcome::Absorbed(Absorbed::Stale));
+    assert!(batch.new.is_empty());
+    assert!(batch.failed[&ORDER].contains("given it up"));
+}
+
+#[test]
 fn what_cannot_be_made_says_why() {
     let paid = |items| reason(&event(OrderState::Paid, 2, items));
     assert_eq!(
@@ -141,11 +172,7 @@ fn what_cannot_be_made_says_why() {
 
 #[test]
 fn what_is_not_understood_is_not_dropped() {
-    for state in [
-        OrderState::Unspecified,
-        OrderState::Cancelled,
-        OrderState::Failed,
-    ] {
+    for state in [OrderState::Unspecified, OrderState::Cancelled] {
         assert!(
             reason(&tea(state, 3)).ends_with("is not handled"),
             "{state:?}"

@@ -110,24 +110,25 @@ fn ticket(drinks: &[TicketDrink]) -> Option<wire::Ticket> {
         order_id: ticket.order_id.to_string(),
         state: state.unwrap_or_default().into(),
         revision: ticket.revision,
-        drinks: drinks.iter().map(drink).collect(),
+        drinks: drinks.iter().filter_map(drink).collect(),
         create_time: Some(timestamp(ticket.create_time)),
         update_time: Some(timestamp(ticket.update_time)),
     })
 }
 
-fn drink(drink: &TicketDrink) -> wire::Drink {
-    let state = DrinkState::from_str_name(&format!("{DRINK_STATE}{}", drink.drink_state));
-    wire::Drink {
-        line: drink.line,
-        unit: drink.unit,
-        drink: drink.drink.clone(),
-        size: drink.size.clone(),
+fn drink(drink: &TicketDrink) -> Option<wire::Drink> {
+    let state = drink.drink_state.as_ref()?;
+    let state = DrinkState::from_str_name(&format!("{DRINK_STATE}{state}"));
+    Some(wire::Drink {
+        line: drink.line?,
+        unit: drink.unit?,
+        drink: drink.drink.clone()?,
+        size: drink.size.clone()?,
         state: state.unwrap_or_default().into(),
         barista_id: drink.barista_id.clone().unwrap_or_default(),
-        attempt: drink.attempt,
+        attempt: drink.attempt?,
         made_time: drink.made_time.map(timestamp),
-    }
+    })
 }
 
 /// The response, from the rows that were read.
@@ -175,13 +176,13 @@ mod tests {
                 create_time: chrono::DateTime::UNIX_EPOCH,
                 update_time: chrono::DateTime::UNIX_EPOCH,
             },
-            line: 0,
-            unit: 0,
-            drink: "tea".into(),
-            size: "small".into(),
-            drink_state: "WAITING".into(),
+            line: Some(0),
+            unit: Some(0),
+            drink: Some("tea".into()),
+            size: Some("small".into()),
+            drink_state: Some("WAITING".into()),
             barista_id: None,
-            attempt: 0,
+            attempt: Some(0),
             made_time: None,
         }
     }
@@ -210,6 +211,19 @@ mod tests {
     fn the_last_page_has_no_token() {
         let (_, page) = read(TicketState::Unspecified, "");
         assert_eq!(tickets(&[row(2), row(1)], &page).next_page_token, "");
+    }
+
+    #[test]
+    fn a_ticket_without_drinks_is_listed_too() {
+        let (_, page) = read(TicketState::Unspecified, "");
+        let tombstone = TicketDrink {
+            line: None,
+            drink_state: None,
+            ..row(1)
+        };
+        let listed = tickets(&[row(2), tombstone], &page).tickets;
+        let drinks: Vec<usize> = listed.iter().map(|ticket| ticket.drinks.len()).collect();
+        assert_eq!(drinks, [1, 0]);
     }
 
     #[test]

@@ -4,26 +4,27 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A drink, and its ticket.
+/// A drink, and its ticket; or a ticket without drinks, which was given up before it was
+/// begun.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct TicketDrink {
     /// The ticket.
     #[sqlx(flatten)]
     pub ticket: TicketHead,
-    /// The order's line.
-    pub line: i32,
+    /// The order's line. If it is there, so is the rest.
+    pub line: Option<i32>,
     /// The unit within the line.
-    pub unit: i32,
+    pub unit: Option<i32>,
     /// Id of the drink.
-    pub drink: String,
+    pub drink: Option<String>,
     /// Id of the size.
-    pub size: String,
+    pub size: Option<String>,
     /// Where the drink stands.
-    pub drink_state: String,
+    pub drink_state: Option<String>,
     /// Who makes or made it.
     pub barista_id: Option<String>,
     /// How often it was taken.
-    pub attempt: i32,
+    pub attempt: Option<i32>,
     /// When it was booked.
     pub made_time: Option<DateTime<Utc>>,
 }
@@ -60,7 +61,7 @@ pub async fn tickets(
          from (select * from tickets \
                where ($1::text is null or state = $1) and ($2::uuid is null or order_id < $2) \
                order by order_id desc limit $3) as t \
-         join drinks d on d.order_id = t.order_id \
+         left join drinks d on d.order_id = t.order_id \
          order by t.order_id desc, d.line, d.unit",
     )
     .bind(state)

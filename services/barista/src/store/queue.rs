@@ -27,12 +27,12 @@ pub async fn recipes(conn: &mut PgConnection) -> sqlx::Result<Vec<Recipe>> {
         .await
 }
 
-/// A ticket to be stored, with its drinks.
+/// A ticket to be stored, with its drinks; a FAILED one has none.
 #[derive(Clone, Debug)]
 pub struct NewTicket {
-    /// QUEUED, at its first revision.
+    /// QUEUED or FAILED, at its first revision.
     pub ticket: Ticket,
-    /// The revision of the order that asks for it.
+    /// The revision of the order that it goes by.
     pub order_revision: i64,
     /// One per unit.
     pub drinks: Vec<NewDrink>,
@@ -52,10 +52,13 @@ pub struct NewDrink {
 }
 
 /// Stores new tickets with their drinks and events. An order that has a ticket by now
-/// keeps the one it has.
-pub async fn queue(conn: &mut PgConnection, mut new: Vec<NewTicket>) -> sqlx::Result<()> {
+/// keeps the one it has. Returns the orders whose tickets are new.
+pub async fn queue(
+    conn: &mut PgConnection,
+    mut new: Vec<NewTicket>,
+) -> sqlx::Result<HashSet<Uuid>> {
     if new.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     // As everybody who locks tickets: in the sequence of their ids.
     new.sort_unstable_by_key(|new| new.ticket.order_id);
@@ -65,7 +68,8 @@ pub async fn queue(conn: &mut PgConnection, mut new: Vec<NewTicket>) -> sqlx::Re
     let drinks: Vec<&NewDrink> = new.iter().flat_map(|new| &new.drinks).collect();
     insert_drinks(conn, &drinks).await?;
     let tickets = column(&new, |new| new.ticket.clone());
-    tickets::announce(conn, &tickets, now).await
+    tickets::announce(conn, &tickets, now).await?;
+    Ok(queued)
 }
 
 /// Returns the orders whose tickets are new.
@@ -77,13 +81,13 @@ async fn insert_tickets(
     let queued: Vec<Uuid> = sqlx::query_scalar(
         "with queued as ( \
              insert into tickets (order_id, state, revision, order_revision, drinks_total, \
-                 drinks_made, traceparent, tracestate, create_time, update_time) \
+                 drinks_made, fail_reason, traceparent, tracestate, create_time, update_time) \
              select order_id, state, revision, order_revision, drinks_total, \
-                 0, traceparent, tracestate, $8, $8 \
+                 0, fail_reason, traceparent, tracestate, $8, $8 \
              from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::integer[], \
-                 $6::text[], $7::text[]) \
+                 $6::text[], $7::text[], $9::text[]) \
                  as n (order_id, state, revision, order_revision, drinks_total, traceparent, \
-                       tracestate) \
+                       tracestate, fail_reason) \
              on conflict on constraint tickets_pkey do nothing \
              returning order_id, revision, state), \
          history as ( \
@@ -99,6 +103,7 @@ async fn insert_tickets(
     .bind(column(new, |n| n.ticket.trace.traceparent.clone()))
     .bind(column(new, |n| n.ticket.trace.tracestate.clone()))
     .bind(now)
+    .bind(column(new, |n| n.ticket.fail_reason.clone()))
     .fetch_all(conn)
     .await?;
     Ok(queued.into_iter().collect())

@@ -126,7 +126,8 @@ async fn lock_open_drinks(
         "select w.* from unnest($1::text[], $2::bigint[]) as h (skill, hands) \
          cross join lateral ( \
              select d.line, d.unit, d.drink, d.size, d.skill, d.brew_time_ms, t.order_id, \
-                 t.state, t.revision, t.drinks_total, t.drinks_made, t.traceparent, t.tracestate \
+                 t.state, t.revision, t.drinks_total, t.drinks_made, t.fail_reason, \
+                 t.traceparent, t.tracestate \
              from drinks d join tickets t on t.order_id = d.order_id \
              where d.state = 'WAITING' and d.skill = h.skill \
              order by d.order_id, d.line, d.unit limit h.hands \

@@ -18,7 +18,8 @@ pub(super) type Locked = BTreeMap<Uuid, Ticket>;
 /// Locks tickets. Unknown ids are left out.
 pub(super) async fn lock(conn: &mut PgConnection, order_ids: &[Uuid]) -> sqlx::Result<Locked> {
     let rows = sqlx::query(
-        "select order_id, state, revision, drinks_total, drinks_made, traceparent, tracestate \
+        "select order_id, state, revision, drinks_total, drinks_made, fail_reason, traceparent, \
+             tracestate \
          from tickets where order_id = any($1) order by order_id for update",
     )
     .bind(order_ids)
@@ -55,6 +56,7 @@ pub(super) fn ticket(row: &PgRow) -> sqlx::Result<Ticket> {
         revision: row.try_get("revision")?,
         drinks_total: row.try_get("drinks_total")?,
         drinks_made: row.try_get("drinks_made")?,
+        fail_reason: row.try_get("fail_reason")?,
         trace: TraceContext {
             traceparent: row.try_get("traceparent")?,
             tracestate: row.try_get("tracestate")?,
@@ -79,7 +81,7 @@ pub(super) async fn advance(
         else {
             continue;
         };
-        let after = match before.clone().apply(event) {
+        let after = match before.clone().apply(event.clone()) {
             Transition::Applied(after) => {
                 revisions.push(after.clone());
                 after
@@ -126,9 +128,9 @@ async fn update(
              insert into ticket_history (order_id, revision, state, time) \
              select *, $8 from unnest($5::uuid[], $6::bigint[], $7::text[])) \
          update tickets t set state = c.state, revision = c.revision, \
-             drinks_made = c.drinks_made, update_time = $8 \
-         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::integer[]) \
-             as c (order_id, state, revision, drinks_made) \
+             drinks_made = c.drinks_made, fail_reason = c.fail_reason, update_time = $8 \
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::integer[], $9::text[]) \
+             as c (order_id, state, revision, drinks_made, fail_reason) \
          where t.order_id = c.order_id",
     )
     .bind(column(changed, |t| t.order_id))
@@ -139,6 +141,7 @@ async fn update(
     .bind(column(revisions, |t| t.revision))
     .bind(column(revisions, |t| t.state.as_str()))
     .bind(now)
+    .bind(column(changed, |t| t.fail_reason.clone()))
     .execute(conn)
     .await?;
     Ok(())

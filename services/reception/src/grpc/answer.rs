@@ -2,7 +2,7 @@
 
 use crate::{
     announce::{state, timestamp},
-    order::{HistoryEntry, Item, Order, Payment},
+    order::{HistoryEntry, Item, Order, Payment, Refund},
     store::read::MenuItem,
 };
 use proto::{money::v1::Money, reception::v1 as wire};
@@ -21,7 +21,7 @@ pub(super) fn order(order: Order) -> wire::Order {
         state: state(order.state).into(),
         revision: order.revision,
         payment_state: payment_state(&order.payment).into(),
-        refund_state: wire::RefundState::NotNeeded.into(),
+        refund_state: refund_state(order.refund).into(),
         cancel_state: wire::CancelState::NotRequested.into(),
         create_time: Some(timestamp(order.create_time)),
         update_time: Some(timestamp(order.update_time)),
@@ -66,6 +66,14 @@ fn payment_state(payment: &Payment) -> wire::PaymentState {
         Payment::Pending => wire::PaymentState::Pending,
         Payment::Charged { .. } => wire::PaymentState::Charged,
         Payment::Declined { .. } => wire::PaymentState::Declined,
+    }
+}
+
+fn refund_state(refund: Refund) -> wire::RefundState {
+    match refund {
+        Refund::NotNeeded => wire::RefundState::NotNeeded,
+        Refund::Pending => wire::RefundState::Pending,
+        Refund::Done => wire::RefundState::Done,
     }
 }
 

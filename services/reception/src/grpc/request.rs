@@ -3,7 +3,7 @@
 use crate::{
     change,
     menu::{Menu, Pricing},
-    order::{HistoryEntry, Item, Order, OrderId, Payment, State},
+    order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
     store::{
         NewOrder,
         read::{Filter, MenuItem},
@@ -100,6 +100,7 @@ fn new_order(name: String, items: Vec<Item>, currency_code: String, total_minor:
         state,
         revision,
         payment: Payment::Pending,
+        refund: Refund::NotNeeded,
         create_time: now,
         update_time: now,
         ready_time: None,

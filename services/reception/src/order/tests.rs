@@ -13,6 +13,7 @@ fn order(state: State) -> Order {
         state,
         revision: 7,
         payment: Payment::Pending,
+        refund: Refund::NotNeeded,
         create_time: now,
         update_time: now,
         ready_time: None,
@@ -22,16 +23,16 @@ fn order(state: State) -> Order {
 
 /// What is expected of a state and an event: the next state, or `=` (absorbed), or
 /// `!` (refused).
-const TABLE: &[(State, [&str; 4])] = &[
-    // Charged, Declined, Started, Made
-    (State::AwaitingPayment, ["PAID", "DECLINED", "!", "!"]),
-    (State::Paid, ["=", "!", "PREPARING", "READY"]),
-    (State::Preparing, ["=", "!", "=", "READY"]),
-    (State::Ready, ["=", "!", "=", "="]),
-    (State::Collected, ["=", "!", "=", "="]),
-    (State::Declined, ["!", "=", "!", "!"]),
-    (State::Cancelled, ["=", "=", "=", "="]),
-    (State::Failed, ["=", "=", "=", "="]),
+const TABLE: &[(State, [&str; 5])] = &[
+    // Charged, Declined, Started, Made, CannotBeMade
+    (State::AwaitingPayment, ["PAID", "DECLINED", "!", "!", "!"]),
+    (State::Paid, ["=", "!", "PREPARING", "READY", "FAILED"]),
+    (State::Preparing, ["=", "!", "=", "READY", "FAILED"]),
+    (State::Ready, ["=", "!", "=", "=", "!"]),
+    (State::Collected, ["=", "!", "=", "=", "!"]),
+    (State::Declined, ["!", "=", "!", "!", "!"]),
+    (State::Cancelled, ["=", "=", "=", "=", "="]),
+    (State::Failed, ["=", "=", "=", "=", "="]),
 ];
 
 #[test]
@@ -45,6 +46,9 @@ fn every_state_meets_every_event_as_the_table_says() {
         },
         Event::Started,
         Event::Made,
+        Event::CannotBeMade {
+            reason: "no milk".into(),
+        },
     ];
     assert_eq!(TABLE.len(), State::ALL.len());
     for (state, expected) in TABLE {
@@ -53,6 +57,8 @@ fn every_state_meets_every_event_as_the_table_says() {
                 Transition::Applied(after) => {
                     assert_eq!(after.revision, 8, "{state:?} {event:?}");
                     assert_eq!(after.history.len(), 1, "{state:?} {event:?}");
+                    let owed = after.refund == Refund::Pending;
+                    assert_eq!(owed, after.state == State::Failed, "{state:?} {event:?}");
                     after.state.as_str()
                 }
                 Transition::Absorbed(after, _) => {
@@ -72,4 +78,7 @@ fn states_are_stored_under_names_that_are_read_back() {
         assert_eq!(state.as_str().parse::<State>().ok(), Some(*state));
     }
     assert!("BREWED".parse::<State>().is_err());
+    for refund in Refund::ALL {
+        assert_eq!(refund.as_str().parse::<Refund>().ok(), Some(*refund));
+    }
 }
