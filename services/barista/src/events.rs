@@ -3,6 +3,10 @@
 //! Decided by the snapshot and the revision, not by the event's case: an event that was
 //! overtaken, or whose case this version does not know, still says where the order
 //! stands. An order that is paid and has no ticket gets one; everything else is noted.
+//!
+//! One case is a question: reception has heard nothing of a paid order for a while. It is
+//! answered with the ticket as it stands. If there is none, whatever reception believes, it
+//! is made: nothing in this book says that the order was.
 
 use crate::{
     store::{self, NewDrink, NewTicket, Recipe},
@@ -13,10 +17,12 @@ use messaging::{
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::reception::v1::{CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink};
+use proto::reception::v1::{
+    CancelState, OrderEvent, OrderSnapshot, OrderState, OrderedDrink, order_event::Event as Case,
+};
 use sqlx::PgConnection;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use telemetry::propagation::TraceContext;
@@ -54,6 +60,7 @@ impl Handler for Orders {
             .collect();
         store::queue(conn, batch.new).await?;
         store::raise_order_revisions(conn, &batch.raised).await?;
+        store::tell_again(conn, &batch.asked).await?;
         Ok(outcomes)
     }
 
@@ -68,7 +75,10 @@ impl Handler for Orders {
 struct Heard {
     order_id: Uuid,
     revision: i64,
+    /// Whether its order is to be made now.
     paid: bool,
+    /// Whether reception asks where the ticket stands.
+    overdue: bool,
     items: Vec<OrderedDrink>,
     trace: TraceContext,
 }
@@ -87,13 +97,16 @@ fn hear(message: &Message) -> Result<Heard, Outcome> {
             event.revision
         )));
     }
+    let overdue = matches!(event.event, Some(Case::Overdue(_)));
     let snapshot = event
         .snapshot
         .ok_or_else(|| dead_letter("the snapshot is missing".into()))?;
     Ok(Heard {
         order_id: message.order_id,
         revision: event.revision,
-        paid: is_paid(&snapshot)?,
+        // What is asked after was paid; that it is PREPARING only echoes a book that is lost.
+        paid: is_paid(&snapshot)? || (overdue && snapshot.state() == OrderState::Preparing),
+        overdue,
         items: snapshot.items,
         trace: message.trace.clone(),
     })
@@ -138,6 +151,8 @@ struct Batch {
     recipes: HashMap<(String, String), Recipe>,
     new: Vec<NewTicket>,
     raised: BTreeMap<Uuid, i64>,
+    /// Orders with a ticket after which reception asks.
+    asked: BTreeSet<Uuid>,
 }
 
 impl Batch {
@@ -150,20 +165,31 @@ impl Batch {
                 .collect(),
             new: Vec::new(),
             raised: BTreeMap::new(),
+            asked: BTreeSet::new(),
         }
     }
 
     fn decide(&mut self, heard: Heard) -> Outcome {
-        match self.known.get_mut(&heard.order_id) {
-            Some(last) if heard.revision <= *last => Outcome::Absorbed(Absorbed::Stale),
-            Some(last) => {
-                *last = heard.revision;
-                self.raised.insert(heard.order_id, heard.revision);
-                Outcome::Absorbed(Absorbed::NotOurs)
-            }
-            None if heard.paid => self.queue(heard),
-            None => Outcome::Absorbed(Absorbed::NotOurs),
+        let Some(last) = self.known.get_mut(&heard.order_id) else {
+            return match heard.paid {
+                true => self.queue(heard),
+                false => Outcome::Absorbed(Absorbed::NotOurs),
+            };
+        };
+        let newer = heard.revision > *last;
+        if newer {
+            *last = heard.revision;
+            self.raised.insert(heard.order_id, heard.revision);
         }
+        if heard.overdue {
+            // Also if its revision is known: that is what is asked about.
+            self.asked.insert(heard.order_id);
+            return Outcome::Done;
+        }
+        Outcome::Absorbed(match newer {
+            true => Absorbed::NotOurs,
+            false => Absorbed::Stale,
+        })
     }
 
     fn queue(&mut self, heard: Heard) -> Outcome {

@@ -16,12 +16,15 @@ pub mod list;
 mod queue;
 // Giving drinks to baristas.
 mod take;
+// Telling again where tickets stand.
+mod tell;
 // Reading, locking and revising tickets.
 mod tickets;
 
 pub use book::{book_drinks, hand_back};
 pub use queue::{NewDrink, NewTicket, Recipe, queue, raise_order_revisions, recipes};
 pub use take::{Lease, Terms, take_drinks};
+pub use tell::tell_again;
 pub use tickets::lock_order_revisions;
 
 /// One column of a batch, for UNNEST.
