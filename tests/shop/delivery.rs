@@ -13,6 +13,13 @@ use sqlx::PgPool;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
+/// What one service says and the other acts on. The rest is passed by, and not remembered.
+const ACTED_ON: [&str; 3] = [
+    "coffeeshop.reception.v1.OrderPaid",
+    "coffeeshop.barista.v1.TicketStarted",
+    "coffeeshop.barista.v1.TicketReady",
+];
+
 #[tokio::test]
 async fn events_carry_the_headers_of_cloud_events() {
     let shop = crate::open().await;
@@ -84,7 +91,7 @@ async fn events_that_come_again_change_nothing() {
         }
     }
     until_all_is_consumed(&shop).await;
-    assert_eq!(inboxes(&shop).await, handled, "each id was known");
+    assert_eq!(inboxes(&shop).await, handled, "no id was new");
     nothing_else_is_parked(&shop).await;
     assert_eq!(
         shop.get(&order.order_id).await.expect("it is stored"),
@@ -105,7 +112,7 @@ async fn facts_that_come_again_in_other_events_change_nothing() {
         for message in log::read(&shop, &topic).await {
             let payload = message.payload().expect("events have one");
             log::write(&shop, as_new_event(&message, payload)).await;
-            again += 1;
+            again += i64::from(ACTED_ON.contains(&log::headers(&message)["ce_type"].as_str()));
         }
     }
     until_all_is_consumed(&shop).await;
@@ -113,7 +120,7 @@ async fn facts_that_come_again_in_other_events_change_nothing() {
     assert_eq!(
         reception_now + barista_now,
         reception + barista + again,
-        "each id was new"
+        "each id that concerns somebody was new"
     );
     nothing_else_is_parked(&shop).await;
     assert_eq!(

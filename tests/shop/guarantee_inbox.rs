@@ -5,7 +5,7 @@
 
 use crate::{
     log,
-    post::{Post, REFUSED, RETRIED, event, garbage, order_id, process, publish, step},
+    post::{NOT_OURS, Post, REFUSED, RETRIED, event, garbage, order_id, process, publish, step},
 };
 use messaging::{event::Event, inbox::Processed};
 use shop::harness::{Options, eventually};
@@ -122,5 +122,26 @@ async fn a_message_that_asks_for_a_retry_keeps_its_place() {
         .await
         .expect("the database is up");
     assert_eq!(revisions, [RETRIED, 2]);
+    post.close().await;
+}
+
+#[tokio::test]
+async fn what_is_none_of_ours_opens_no_transaction() {
+    let post = Post::open(Options::default()).await;
+    let (mut relay, mut inbox) = (post.relay(), post.inbox());
+    let events: Vec<Event> = (0..3).map(|_| event(order_id(), NOT_OURS)).collect();
+    post.append(&events).await;
+    publish(&mut relay, 3).await;
+    // From here on a transaction cannot even begin.
+    post.pool.close().await;
+    let handled = process(&mut inbox, 3).await;
+    assert_eq!(
+        handled,
+        Processed {
+            received: 3,
+            absorbed: 3,
+            ..Processed::default()
+        }
+    );
     post.close().await;
 }

@@ -4,7 +4,7 @@ use crate::count;
 use chrono::Utc;
 use messaging::{
     event::Event,
-    inbox::{Handler, Inbox, Message, Outcome, Processed},
+    inbox::{Handler, Inbox, Message, Outcome, Processed, Skipped},
     kafka,
     outbox::{self, Waker},
     relay::{self, Published, Relay},
@@ -29,6 +29,8 @@ pub struct Post {
 pub const REFUSED: i64 = 13;
 /// A revision that is put back until the handler is patient.
 pub const RETRIED: i64 = 1;
+/// A revision that is none of the handler's business.
+pub const NOT_OURS: i64 = 99;
 
 impl Post {
     pub async fn open(options: Options) -> Self {
@@ -130,23 +132,32 @@ impl Post {
 pub struct Effects;
 
 impl Handler for Effects {
+    type Event = (Uuid, i64);
+
+    fn decode(&self, message: &Message) -> Result<(Uuid, i64), Skipped> {
+        match message.payload[..].try_into().map(i64::from_be_bytes) {
+            Ok(NOT_OURS) => Err(Skipped::NotOurs),
+            Ok(revision) => Ok((message.order_id, revision)),
+            Err(_) => Err(Skipped::DeadLetter("not a revision".to_owned())),
+        }
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        messages: &[Message],
+        events: &[&(Uuid, i64)],
     ) -> sqlx::Result<Vec<Outcome>> {
         let patient: bool = sqlx::query_scalar("select patient from now")
             .fetch_one(&mut *conn)
             .await?;
         let mut outcomes = Vec::new();
-        for message in messages {
-            let revision = i64::from_be_bytes(message.payload[..8].try_into().expect("8 bytes"));
-            if !patient && revision == RETRIED {
+        for (order_id, revision) in events {
+            if !patient && *revision == RETRIED {
                 outcomes.push(Outcome::Retry("not now".to_owned()));
                 continue;
             }
             sqlx::query("insert into effects (order_id, revision) values ($1, $2)")
-                .bind(message.order_id)
+                .bind(order_id)
                 .bind(revision)
                 .execute(&mut *conn)
                 .await?;

@@ -7,7 +7,7 @@
 //! Not guaranteed: order. The handler decides by revisions.
 //!
 //! ```text
-//!  receive a batch ▶ begin ▶ insert ids ▶ handle the new ones ▶ park dead letters ▶ commit ▶ store offsets
+//!  receive a batch ▶ decode ▶ begin ▶ insert ids ▶ handle the new ones ▶ park dead letters ▶ commit ▶ store offsets
 //! ```
 //!
 //! A batch is one transaction. If one of its messages cannot be handled now, the
@@ -17,6 +17,8 @@
 
 /// The transaction.
 mod apply;
+/// What a message's content alone decides.
+mod delivery;
 /// Partitions that wait for a retry.
 mod hold;
 /// From Kafka's messages to ours.
@@ -27,6 +29,7 @@ pub use receive::{Message, Origin};
 
 use crate::kafka::{self, Consumer, Outage};
 use apply::Attempt;
+use delivery::Delivery;
 use hold::Holds;
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -74,10 +77,31 @@ pub enum Absorbed {
     NotOurs,
 }
 
+/// Why a message is not handled at all. Its content alone decides that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// It is about something that this consumer does not act on: counted as absorbed,
+    /// and not remembered.
+    NotOurs,
+    /// It can never be handled, for this reason.
+    DeadLetter(String),
+}
+
 /// What a service does with the messages of a topic.
 pub trait Handler: Send + Sync + 'static {
-    /// Handles messages inside the inbox's transaction: one outcome each, in the same
-    /// sequence. A batch may hold several messages of one order. To stay clear of
+    /// What a message says, as far as this consumer acts on it.
+    type Event: Send + Sync;
+
+    /// Reads a message, once, before any transaction: what need not be handled is
+    /// passed by without one. Knows nothing but the message; what depends on what is
+    /// stored is for [`handle`](Self::handle).
+    ///
+    /// # Errors
+    /// There is nothing to handle.
+    fn decode(&self, message: &Message) -> Result<Self::Event, Skipped>;
+
+    /// Handles events inside the inbox's transaction: one outcome each, in the same
+    /// sequence. A batch may hold several events of one order. To stay clear of
     /// deadlocks, lock all aggregates first, ordered by their id.
     ///
     /// # Errors
@@ -86,7 +110,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(
         &self,
         conn: &mut PgConnection,
-        messages: &[Message],
+        events: &[&Self::Event],
     ) -> impl Future<Output = sqlx::Result<Vec<Outcome>>> + Send;
 
     /// Called after the commit: the time to wake the relay.
@@ -94,7 +118,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Consumes one topic for one service.
-pub struct Inbox<H> {
+pub struct Inbox<H: Handler> {
     pool: PgPool,
     kafka: kafka::Options,
     consumer: Consumer,
@@ -104,7 +128,7 @@ pub struct Inbox<H> {
     handler: H,
     subscribed: bool,
     /// Received and not yet handled. Survives a failed try.
-    batch: Vec<Received>,
+    batch: Vec<Delivery<H::Event>>,
     holds: Holds,
 }
 
@@ -217,7 +241,8 @@ impl<H: Handler> Inbox<H> {
         self.subscribe().await?;
         tokio::select! {
             batch = receive::batch(&self.consumer, BATCH) => {
-                self.batch = batch?;
+                let read = |received| Delivery::read(&self.handler, received);
+                self.batch = batch?.into_iter().map(read).collect();
                 self.outage.ends();
             }
             () = self.holds.wait() => {}
@@ -241,10 +266,11 @@ impl<H: Handler> Inbox<H> {
                 self.handler.committed();
                 // Crash here: the effect is durable, the offset is not stored. The
                 // batch is delivered again and meets its ids in the inbox.
-                let next = receive::next_offsets(&self.batch);
-                self.store_offsets(&next);
-                next.keys()
-                    .for_each(|partition| self.holds.forget(*partition));
+                self.pass_batch();
+                processed
+            }
+            Attempt::NotNeeded(processed) => {
+                self.pass_batch();
                 processed
             }
             Attempt::Retry(_) | Attempt::Poison(_) => self.one_by_one().await?,
@@ -253,7 +279,15 @@ impl<H: Handler> Inbox<H> {
         Ok(processed)
     }
 
-    async fn attempt(&self, batch: &[Received]) -> Result<Attempt, Error> {
+    /// Stores the offsets behind the batch.
+    fn pass_batch(&mut self) {
+        let next = receive::next_offsets(self.batch.iter().map(|d| &d.received));
+        self.store_offsets(&next);
+        next.keys()
+            .for_each(|partition| self.holds.forget(*partition));
+    }
+
+    async fn attempt(&self, batch: &[Delivery<H::Event>]) -> Result<Attempt, Error> {
         apply::transaction(&self.pool, self.name, &self.handler, batch).await
     }
 
@@ -264,14 +298,15 @@ impl<H: Handler> Inbox<H> {
         let mut total = Processed::default();
         let mut next = HashMap::new();
         let mut held = HashSet::new();
-        for received in &self.batch {
+        for delivery in &self.batch {
+            let received = &delivery.received;
             let partition = received.origin.partition;
             if held.contains(&partition) {
                 total.held_back += 1;
                 continue;
             }
-            match self.attempt(slice::from_ref(received)).await? {
-                Attempt::Committed(one) => total += one,
+            match self.attempt(slice::from_ref(delivery)).await? {
+                Attempt::Committed(one) | Attempt::NotNeeded(one) => total += one,
                 Attempt::Poison(reason) => {
                     total += apply::park(&self.pool, self.name, received, &reason).await?;
                 }

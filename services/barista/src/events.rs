@@ -2,10 +2,11 @@
 //!
 //! Decided by the snapshot and the revision, not by the event's case: an event that was
 //! overtaken, or whose case this version does not know, still says where the order
-//! stands. An order that is paid and has no ticket gets one; everything else is noted.
+//! stands. An order that is paid and has no ticket gets one. Whether it has one decides,
+//! not what was heard of it before: PAID is acted on even if READY came first.
 //!
 //! One case is a question: reception has heard nothing of a paid order for a while. It is
-//! answered with the ticket as it stands. If there is none, whatever reception believes, it
+//! answered with the ticket as it stands. If there is none, whatever reception believes, one
 //! is made: nothing in this book says that the order was.
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     ticket::Ticket,
 };
 use messaging::{
-    inbox::{Absorbed, Handler, Message, Outcome},
+    inbox::{Absorbed, Handler, Message, Outcome, Skipped},
     outbox::Waker,
 };
 use prost::Message as _;
@@ -41,23 +42,25 @@ pub struct Orders {
 }
 
 impl Handler for Orders {
+    type Event = Heard;
+
+    fn decode(&self, message: &Message) -> Result<Heard, Skipped> {
+        hear(message)
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        messages: &[Message],
+        heard: &[&Heard],
     ) -> sqlx::Result<Vec<Outcome>> {
-        let heard: Vec<Result<Heard, Outcome>> = messages.iter().map(hear).collect();
-        let mut order_ids: Vec<Uuid> = heard.iter().flatten().map(|h| h.order_id).collect();
+        let mut order_ids: Vec<Uuid> = heard.iter().map(|h| h.order_id).collect();
         order_ids.sort_unstable();
         order_ids.dedup();
         let mut batch = Batch::new(
             store::lock_order_revisions(conn, &order_ids).await?,
             store::recipes(conn).await?,
         );
-        let outcomes = heard
-            .into_iter()
-            .map(|heard| heard.map_or_else(|outcome| outcome, |heard| batch.decide(heard)))
-            .collect();
+        let outcomes = heard.iter().map(|heard| batch.decide(heard)).collect();
         store::queue(conn, batch.new).await?;
         store::raise_order_revisions(conn, &batch.raised).await?;
         store::tell_again(conn, &batch.asked).await?;
@@ -70,56 +73,53 @@ impl Handler for Orders {
     }
 }
 
-/// What an event says, as far as a barista cares.
+/// A paid order, as far as a barista cares.
 #[derive(Debug)]
-struct Heard {
+pub struct Heard {
     order_id: Uuid,
     revision: i64,
-    /// Whether its order is to be made now.
-    paid: bool,
     /// Whether reception asks where the ticket stands.
     overdue: bool,
     items: Vec<OrderedDrink>,
     trace: TraceContext,
 }
 
-/// Reads a message, or says why it cannot be handled.
-fn hear(message: &Message) -> Result<Heard, Outcome> {
+/// Reads a message, or says why there is nothing to do.
+fn hear(message: &Message) -> Result<Heard, Skipped> {
     let event = OrderEvent::decode(message.payload.clone())
-        .map_err(|error| dead_letter(format!("not an OrderEvent: {error}")))?;
+        .map_err(|error| Skipped::DeadLetter(format!("not an OrderEvent: {error}")))?;
     if event.order_id != message.order_id.to_string() {
         let reason = format!("ce_subject and order_id ({:?}) differ", event.order_id);
-        return Err(dead_letter(reason));
+        return Err(Skipped::DeadLetter(reason));
     }
     if event.revision < 1 {
-        return Err(dead_letter(format!(
-            "revision {} is not one",
-            event.revision
-        )));
+        let reason = format!("revision {} is not one", event.revision);
+        return Err(Skipped::DeadLetter(reason));
     }
     let overdue = matches!(event.event, Some(Case::Overdue(_)));
     let snapshot = event
         .snapshot
-        .ok_or_else(|| dead_letter("the snapshot is missing".into()))?;
+        .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
+    only_paid(&snapshot, overdue)?;
     Ok(Heard {
         order_id: message.order_id,
         revision: event.revision,
-        // What is asked after was paid; that it is PREPARING only echoes a book that is lost.
-        paid: is_paid(&snapshot)? || (overdue && snapshot.state() == OrderState::Preparing),
         overdue,
         items: snapshot.items,
         trace: message.trace.clone(),
     })
 }
 
-/// Whether the order is to be made now. What this version does not know how to act on is
-/// parked for one that does, not dropped.
-fn is_paid(snapshot: &OrderSnapshot) -> Result<bool, Outcome> {
+/// Lets an order pass that is to be made now. What this version does not know how to act
+/// on is parked for one that does, not dropped.
+fn only_paid(snapshot: &OrderSnapshot, overdue: bool) -> Result<(), Skipped> {
     if snapshot.cancel_state() == CancelState::Requested {
-        return Err(dead_letter("this version cannot cancel".into()));
+        return Err(Skipped::DeadLetter("this version cannot cancel".into()));
     }
     match OrderState::try_from(snapshot.state) {
-        Ok(OrderState::Paid) => Ok(true),
+        Ok(OrderState::Paid) => Ok(()),
+        // Who asks after it did not hear the rest, or we have lost the book.
+        Ok(OrderState::Preparing) if overdue => Ok(()),
         // Before it is paid there is nothing to do, and after it these only echo what
         // the barista has said.
         Ok(
@@ -128,20 +128,16 @@ fn is_paid(snapshot: &OrderSnapshot) -> Result<bool, Outcome> {
             | OrderState::Preparing
             | OrderState::Ready
             | OrderState::Collected,
-        ) => Ok(false),
+        ) => Err(Skipped::NotOurs),
         Ok(state @ (OrderState::Unspecified | OrderState::Cancelled | OrderState::Failed)) => {
             let reason = format!("an order that is {} is not handled", state.as_str_name());
-            Err(dead_letter(reason))
+            Err(Skipped::DeadLetter(reason))
         }
         Err(_) => {
             let reason = format!("unknown order state {}", snapshot.state);
-            Err(dead_letter(reason))
+            Err(Skipped::DeadLetter(reason))
         }
     }
-}
-
-fn dead_letter(reason: String) -> Outcome {
-    Outcome::DeadLetter(reason)
 }
 
 /// The decisions of one transaction.
@@ -169,31 +165,29 @@ impl Batch {
         }
     }
 
-    fn decide(&mut self, heard: Heard) -> Outcome {
+    fn decide(&mut self, heard: &Heard) -> Outcome {
         let Some(last) = self.known.get_mut(&heard.order_id) else {
-            return match heard.paid {
-                true => self.queue(heard),
-                false => Outcome::Absorbed(Absorbed::NotOurs),
-            };
+            return self.queue(heard);
         };
         let newer = heard.revision > *last;
         if newer {
             *last = heard.revision;
             self.raised.insert(heard.order_id, heard.revision);
         }
-        if heard.overdue {
+        match (heard.overdue, newer) {
             // Also if its revision is known: that is what is asked about.
-            self.asked.insert(heard.order_id);
-            return Outcome::Done;
+            (true, _) => {
+                self.asked.insert(heard.order_id);
+                Outcome::Done
+            }
+            // Its ticket is there already.
+            (false, true) => Outcome::Absorbed(Absorbed::NotOurs),
+            (false, false) => Outcome::Absorbed(Absorbed::Stale),
         }
-        Outcome::Absorbed(match newer {
-            true => Absorbed::NotOurs,
-            false => Absorbed::Stale,
-        })
     }
 
-    fn queue(&mut self, heard: Heard) -> Outcome {
-        let drinks = match self.drinks(&heard) {
+    fn queue(&mut self, heard: &Heard) -> Outcome {
+        let drinks = match self.drinks(heard) {
             Ok(drinks) => drinks,
             Err(reason) => return Outcome::DeadLetter(reason),
         };
@@ -202,7 +196,7 @@ impl Batch {
         };
         self.known.insert(heard.order_id, heard.revision);
         self.new.push(NewTicket {
-            ticket: Ticket::queued(heard.order_id, total, heard.trace),
+            ticket: Ticket::queued(heard.order_id, total, heard.trace.clone()),
             order_revision: heard.revision,
             drinks,
         });

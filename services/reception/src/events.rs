@@ -9,11 +9,11 @@ use crate::{
     order::{Event, OrderId},
 };
 use messaging::{
-    inbox::{Absorbed, Handler, Message, Outcome},
+    inbox::{Absorbed, Handler, Message, Outcome, Skipped},
     outbox::Waker,
 };
 use prost::Message as _;
-use proto::barista::v1::{TicketEvent, TicketState};
+use proto::barista::v1::{TicketEvent, TicketSnapshot, TicketState};
 use sqlx::PgConnection;
 
 /// Applies the barista's events to orders.
@@ -23,20 +23,23 @@ pub struct Tickets {
 }
 
 impl Handler for Tickets {
+    type Event = Change;
+
+    fn decode(&self, message: &Message) -> Result<Change, Skipped> {
+        read(message)
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        messages: &[Message],
+        changes: &[&Change],
     ) -> sqlx::Result<Vec<Outcome>> {
-        let read: Vec<Result<Change, Outcome>> = messages.iter().map(read).collect();
-        let changes: Vec<Change> = read.iter().flatten().cloned().collect();
-        let mut changed = change::apply(conn, &changes).await?.into_iter();
-        Ok(read
-            .into_iter()
-            .map(|read| match read {
-                Ok(change) => outcome(&change, changed.next().unwrap_or(Changed::Unknown)),
-                Err(outcome) => outcome,
-            })
+        let changes: Vec<Change> = changes.iter().copied().cloned().collect();
+        let changed = change::apply(conn, &changes).await?;
+        Ok(changes
+            .iter()
+            .zip(changed)
+            .map(|(change, changed)| outcome(change, changed))
             .collect())
     }
 
@@ -46,29 +49,43 @@ impl Handler for Tickets {
 }
 
 /// What a message means for its order, or why it means nothing.
-fn read(message: &Message) -> Result<Change, Outcome> {
+fn read(message: &Message) -> Result<Change, Skipped> {
     let ticket = TicketEvent::decode(message.payload.clone())
-        .map_err(|error| Outcome::DeadLetter(format!("not a TicketEvent: {error}")))?;
+        .map_err(|error| Skipped::DeadLetter(format!("not a TicketEvent: {error}")))?;
     if ticket.order_id != message.order_id.to_string() {
-        let reason = format!("ce_subject and order_id ({}) differ", ticket.order_id);
-        return Err(Outcome::DeadLetter(reason));
+        let reason = format!("ce_subject and order_id ({:?}) differ", ticket.order_id);
+        return Err(Skipped::DeadLetter(reason));
     }
-    let state = ticket.snapshot.unwrap_or_default().state();
-    let event = match state {
-        TicketState::Queued => return Err(Outcome::Absorbed(Absorbed::NotOurs)),
-        TicketState::Started => Event::Started,
-        TicketState::Ready => Event::Made,
-        TicketState::Unspecified | TicketState::Cancelled | TicketState::Failed => {
-            let reason = format!("a ticket that is {} is not handled", state.as_str_name());
-            return Err(Outcome::DeadLetter(reason));
-        }
-    };
+    if ticket.revision < 1 {
+        let reason = format!("revision {} is not one", ticket.revision);
+        return Err(Skipped::DeadLetter(reason));
+    }
+    let snapshot = ticket
+        .snapshot
+        .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
     Ok(Change {
         order_id: OrderId(message.order_id),
-        event,
+        event: event(&snapshot)?,
         ticket_revision: Some(ticket.revision),
         trace: message.trace.clone(),
     })
+}
+
+/// What the ticket's state means for the order.
+fn event(snapshot: &TicketSnapshot) -> Result<Event, Skipped> {
+    match TicketState::try_from(snapshot.state) {
+        Ok(TicketState::Queued) => Err(Skipped::NotOurs),
+        Ok(TicketState::Started) => Ok(Event::Started),
+        Ok(TicketState::Ready) => Ok(Event::Made),
+        Ok(state @ (TicketState::Unspecified | TicketState::Cancelled | TicketState::Failed)) => {
+            let reason = format!("a ticket that is {} is not handled", state.as_str_name());
+            Err(Skipped::DeadLetter(reason))
+        }
+        Err(_) => {
+            let reason = format!("unknown ticket state {}", snapshot.state);
+            Err(Skipped::DeadLetter(reason))
+        }
+    }
 }
 
 fn outcome(change: &Change, changed: Changed) -> Outcome {

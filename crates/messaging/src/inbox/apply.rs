@@ -1,6 +1,9 @@
 //! The transaction that an inbox is about: ids, effects and dead letters.
 
-use super::{Error, Handler, Message, Outcome, Processed, Received};
+use super::{
+    Error, Handler, Outcome, Processed, Received,
+    delivery::{Content, Delivery},
+};
 use crate::dead_letters;
 use lifecycle::postgres::bounded;
 use sqlx::{PgConnection, PgPool};
@@ -15,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(12);
 pub(super) enum Attempt {
     /// It is durable.
     Committed(Processed),
+    /// There was none: nothing in the batch is ours.
+    NotNeeded(Processed),
     /// Rolled back: a message asked for a retry.
     Retry(String),
     /// Rolled back: the database blames the data of a message.
@@ -26,8 +31,15 @@ pub(super) async fn transaction<H: Handler>(
     pool: &PgPool,
     consumer: &str,
     handler: &H,
-    batch: &[Received],
+    batch: &[Delivery<H::Event>],
 ) -> Result<Attempt, Error> {
+    if !batch.iter().any(Delivery::is_ours) {
+        return Ok(Attempt::NotNeeded(Processed {
+            received: batch.len(),
+            absorbed: batch.len(),
+            ..Processed::default()
+        }));
+    }
     let mut tx = bounded(pool.begin()).await?;
     let applied = timeout(PATIENCE, apply(&mut tx, consumer, handler, batch)).await;
     let attempt = match applied.unwrap_or(Err(Error::Database(sqlx::Error::PoolTimedOut))) {
@@ -38,7 +50,9 @@ pub(super) async fn transaction<H: Handler>(
         // The outcome of a COMMIT that failed is unknown. The batch is tried again;
         // if it was committed, it meets its ids.
         Attempt::Committed(_) => bounded(tx.commit()).await?,
-        Attempt::Retry(_) | Attempt::Poison(_) => bounded(tx.rollback()).await?,
+        Attempt::Retry(_) | Attempt::Poison(_) | Attempt::NotNeeded(_) => {
+            bounded(tx.rollback()).await?
+        }
     }
     Ok(attempt)
 }
@@ -53,7 +67,7 @@ pub(super) async fn park(
 ) -> Result<Processed, Error> {
     let mut tx = pool.begin().await?;
     if let Ok(message) = &received.message {
-        insert_ids(&mut tx, consumer, std::slice::from_ref(message)).await?;
+        insert_ids(&mut tx, consumer, vec![message.event_id]).await?;
     }
     dead_letters::park(&mut tx, consumer, received, reason).await?;
     tx.commit().await?;
@@ -68,35 +82,33 @@ async fn apply<H: Handler>(
     conn: &mut PgConnection,
     consumer: &str,
     handler: &H,
-    batch: &[Received],
+    batch: &[Delivery<H::Event>],
 ) -> Result<Attempt, Error> {
     let mut processed = Processed {
         received: batch.len(),
         ..Processed::default()
     };
-    let mut understood = Vec::with_capacity(batch.len());
-    for received in batch {
-        match &received.message {
-            Ok(message) => understood.push((received, message.clone())),
-            Err(malformed) => {
-                dead_letters::park(conn, consumer, received, &malformed.to_string()).await?;
+    let ids = batch.iter().filter_map(Delivery::event_id).collect();
+    let mut new = insert_ids(conn, consumer, ids).await?;
+    let (mut origins, mut events) = (Vec::new(), Vec::new());
+    for delivery in batch {
+        let received = &delivery.received;
+        // Removed, so that of twins in one batch only the first is new.
+        let seen = delivery.event_id().is_some_and(|id| !new.remove(&id));
+        match &delivery.content {
+            Content::NotOurs => processed.absorbed += 1,
+            _ if seen => processed.duplicates += 1,
+            Content::Event(event) => {
+                origins.push(received);
+                events.push(event);
+            }
+            Content::Poison(reason) => {
+                dead_letters::park(conn, consumer, received, reason).await?;
                 processed.dead_letters += 1;
             }
         }
     }
-    let (origins, messages): (Vec<_>, Vec<_>) = understood.into_iter().unzip();
-    let (origins, fresh) = only_fresh(conn, consumer, origins, messages).await?;
-    processed.duplicates = batch.len() - processed.dead_letters - fresh.len();
-    if fresh.is_empty() {
-        return Ok(Attempt::Committed(processed));
-    }
-    let outcomes = handler.handle(conn, &fresh).await?;
-    if outcomes.len() != fresh.len() {
-        return Err(Error::HandlerContract {
-            given: fresh.len(),
-            returned: outcomes.len(),
-        });
-    }
+    let outcomes = handle(handler, conn, &events).await?;
     for (received, outcome) in origins.into_iter().zip(outcomes) {
         match outcome {
             Outcome::Done => processed.done += 1,
@@ -111,20 +123,21 @@ async fn apply<H: Handler>(
     Ok(Attempt::Committed(processed))
 }
 
-/// Records the ids of a batch and keeps the messages whose id is new, the first of
-/// each.
-async fn only_fresh<'a>(
+/// Has events handled, if there are any, and holds the handler to its contract.
+async fn handle<H: Handler>(
+    handler: &H,
     conn: &mut PgConnection,
-    consumer: &str,
-    origins: Vec<&'a Received>,
-    messages: Vec<Message>,
-) -> sqlx::Result<(Vec<&'a Received>, Vec<Message>)> {
-    let mut new = insert_ids(conn, consumer, &messages).await?;
-    Ok(origins
-        .into_iter()
-        .zip(messages)
-        .filter(|(_, message)| new.remove(&message.event_id))
-        .unzip())
+    events: &[&H::Event],
+) -> Result<Vec<Outcome>, Error> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (given, outcomes) = (events.len(), handler.handle(conn, events).await?);
+    let returned = outcomes.len();
+    if returned != given {
+        return Err(Error::HandlerContract { given, returned });
+    }
+    Ok(outcomes)
 }
 
 /// Inserts first, so that a twin of this transaction waits here, before any effect,
@@ -133,9 +146,8 @@ async fn only_fresh<'a>(
 async fn insert_ids(
     conn: &mut PgConnection,
     consumer: &str,
-    messages: &[Message],
+    mut ids: Vec<Uuid>,
 ) -> sqlx::Result<HashSet<Uuid>> {
-    let mut ids: Vec<Uuid> = messages.iter().map(|message| message.event_id).collect();
     ids.sort_unstable();
     ids.dedup();
     let new: Vec<Uuid> = sqlx::query_scalar(

@@ -82,9 +82,8 @@ pub(super) async fn batch(consumer: &Consumer, limit: usize) -> Result<Vec<Recei
 }
 
 /// Where each partition goes on after a batch.
-pub(super) fn next_offsets(batch: &[Received]) -> HashMap<i32, i64> {
+pub(super) fn next_offsets<'a>(batch: impl Iterator<Item = &'a Received>) -> HashMap<i32, i64> {
     batch
-        .iter()
         .map(|r| (r.origin.partition, r.origin.offset + 1))
         .collect()
 }
