@@ -25,7 +25,7 @@ use crate::{
 use futures::future::join_all;
 use lifecycle::postgres::bounded;
 use rdkafka::{
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
     producer::{DeliveryFuture, FutureRecord},
 };
 use sqlx::PgPool;
@@ -158,8 +158,7 @@ impl Relay {
         let acknowledged = cursors.iter().map(|cursor| cursor.events).sum();
         let moved = bounded(store::advance(&self.pool, self.leases.owner, &cursors)).await?;
         if let Some((event_id, source)) = refused {
-            self.topic_exists &=
-                source.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+            self.topic_exists &= !kafka::is_topic_gone(&source);
             return Err(Error::Refused { event_id, source });
         }
         self.outage.ends();
