@@ -24,6 +24,8 @@ mod guarantee_dead_letters;
 mod guarantee_inbox;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
+// Whatever is lost on the way or restored from an old copy, every paid order is made once.
+mod guarantee_reconciliation;
 // Several relays share one outbox.
 mod guarantee_relays;
 // What the test's own thread logs.

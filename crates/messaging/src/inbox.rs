@@ -230,8 +230,7 @@ impl Error {
     }
 
     fn is_unknown_topic(&self) -> bool {
-        matches!(self, Self::Kafka(error)
-            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
+        matches!(self, Self::Kafka(error) if kafka::is_topic_gone(error))
     }
 }
 

@@ -56,6 +56,10 @@ impl Options {
         config.set("reconnect.backoff.max.ms", "1000");
         // A silently dropped connection is otherwise found only by a request timeout.
         config.set("socket.keepalive.enable", "true");
+        // How long a topic that is gone is believed to be there. The default of 30 s, meant for
+        // topics that a large cluster has just created, would be added to every recovery from a
+        // wiped Kafka; ours are created before they are used, and whatever fails is tried again.
+        config.set("topic.metadata.propagation.max.ms", "5000");
         // A broker that closes an idle connection is no event worth a line.
         config.set("log.connection.close", "false");
         config.set_log_level(RDKafkaLogLevel::Info);
@@ -180,6 +184,16 @@ impl Options {
                 .map(|(retention, segment)| retention.saturating_add(segment)),
         })
     }
+}
+
+/// Whether an error says that a topic is not there, because somebody has deleted it or wiped
+/// all of Kafka. The broker has one word for it, librdkafka two of its own, which come first.
+pub(crate) fn is_topic_gone(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition)
+    )
 }
 
 /// Whether the broker is away, as far as one client has noticed.

@@ -16,6 +16,8 @@
 //! revisions. Consumers therefore apply a snapshot only if its revision is greater
 //! than the last one they applied.
 
+/// What waits in the outbox.
+pub mod backlog;
 /// Messages that cannot be handled, kept whole.
 pub mod dead_letters;
 /// What is said: an event with its CloudEvents headers.

@@ -38,6 +38,8 @@ mod closing;
 mod database;
 /// A service, in this process or as a child.
 mod hosted;
+/// What is taken away from a shop for good.
+mod losses;
 /// Waiting for what must come.
 mod patience;
 /// How the provider behaves.

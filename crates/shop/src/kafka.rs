@@ -123,7 +123,8 @@ impl Kafka {
         lines.join("\n")
     }
 
-    fn data(&self) -> PathBuf {
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
         self.home.join("data")
     }
 

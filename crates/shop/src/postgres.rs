@@ -26,7 +26,8 @@ mod database;
 
 pub use binaries::unpack;
 pub use database::{
-    check_version, create_database, drop_database, ensure_database, random_password,
+    check_version, copy_database, create_database, drop_database, ensure_database, random_password,
+    replace_database,
 };
 
 /// The role that may create databases and roles.

@@ -29,6 +29,8 @@ pub struct Servers {
     pub kafka: Daemon,
     /// Postgres, with the same calls.
     pub postgres: Daemon,
+    broker: Kafka,
+    packages: Packages,
     brokers: String,
     admin_url: String,
     _data: TempDir,
@@ -49,8 +51,11 @@ impl Servers {
             open_postgres(unpacked, data.path().join("postgres"), logs, &shop),
             open_kafka(&packages, data.path().join("kafka"), logs, &shop),
         )?;
-        let ((postgres, admin_url), (kafka, brokers)) = (postgres, kafka);
+        let ((postgres, admin_url), (kafka, broker)) = (postgres, kafka);
+        let brokers = broker.brokers();
         Ok(Self {
+            broker,
+            packages,
             kafka,
             postgres,
             brokers,
@@ -68,6 +73,16 @@ impl Servers {
     /// `host:port` of Kafka.
     pub fn kafka_brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// Ends Kafka and starts one with nothing in it at the same address: topics, messages, groups
+    /// and offsets are gone.
+    pub async fn wipe_kafka(&self) -> Result<()> {
+        self.kafka.kill9().await?;
+        fs::remove_dir_all(self.broker.data())?;
+        self.broker.prepare(&self.packages).await?;
+        self.kafka.restart().await?;
+        self.kafka.ready().await
     }
 
     /// Ends both and deletes their data.
@@ -101,7 +116,7 @@ async fn open_kafka(
     home: PathBuf,
     logs: &Path,
     shop: &Path,
-) -> Result<(Daemon, String)> {
+) -> Result<(Daemon, Kafka)> {
     let log = logs.join("kafka.log");
     let kafka = Kafka {
         home,
@@ -110,10 +125,9 @@ async fn open_kafka(
         log,
     };
     let program = kafka.prepare(packages).await?;
-    let brokers = kafka.brokers();
-    let daemon = Daemon::start(program, Probe::Kafka(brokers.clone()), shop.to_owned())?;
+    let daemon = Daemon::start(program, Probe::Kafka(kafka.brokers()), shop.to_owned())?;
     daemon.ready().await?;
-    Ok((daemon, brokers))
+    Ok((daemon, kafka))
 }
 
 /// On a disk, unlike `/tmp` on many systems: fsync is part of what is tested.

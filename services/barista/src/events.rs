@@ -4,6 +4,10 @@
 //! overtaken, or whose case this version does not know, still says where the order
 //! stands. An order that is paid and has no ticket gets one. Whether it has one decides,
 //! not what was heard of it before: PAID is acted on even if READY came first.
+//!
+//! One case is a question: reception has heard nothing of a paid order for a while. It is
+//! answered with the ticket as it stands. If there is none, whatever reception believes, one
+//! is made: nothing in this book says that the order was.
 
 use crate::{
     store::{self, NewDrink, NewTicket, Recipe},
@@ -19,7 +23,7 @@ use proto::reception::v1::{
 };
 use sqlx::PgConnection;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use telemetry::propagation::TraceContext;
@@ -61,6 +65,7 @@ impl Handler for Orders {
         store::queue(conn, batch.new).await?;
         store::raise_order_revisions(conn, &batch.raised).await?;
         store::fail(conn, &batch.failed).await?;
+        store::tell_again(conn, &batch.asked).await?;
         Ok(outcomes)
     }
 
@@ -76,6 +81,8 @@ pub struct Heard {
     order_id: Uuid,
     /// Of the order.
     pub revision: i64,
+    /// Whether reception asks where the ticket stands.
+    overdue: bool,
     wish: Wish,
     trace: TraceContext,
 }
@@ -101,12 +108,14 @@ fn hear(message: &Message) -> Result<Heard, Skipped> {
         let reason = format!("revision {} is not one", event.revision);
         return Err(Skipped::DeadLetter(reason));
     }
+    let overdue = matches!(event.event, Some(Case::Overdue(_)));
     let snapshot = event
         .snapshot
         .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
     Ok(Heard {
         order_id: message.order_id,
         revision: event.revision,
+        overdue,
         wish: wish(snapshot, event.event)?,
         trace: message.trace.clone(),
     })
@@ -120,6 +129,10 @@ fn wish(snapshot: OrderSnapshot, case: Option<Case>) -> Result<Wish, Skipped> {
     }
     match OrderState::try_from(snapshot.state) {
         Ok(OrderState::Paid) => Ok(Wish::Make(snapshot.items)),
+        // Who asks after it did not hear the rest, or we have lost the book.
+        Ok(OrderState::Preparing) if matches!(case, Some(Case::Overdue(_))) => {
+            Ok(Wish::Make(snapshot.items))
+        }
         // Mostly it echoes the barista's own ticket; reception gives an order up by itself
         // if it cannot tell the barista of it.
         Ok(OrderState::Failed) => Ok(Wish::GiveUp(reason(case))),
@@ -160,6 +173,8 @@ struct Batch {
     raised: BTreeMap<Uuid, i64>,
     /// Orders that are given up, and why.
     failed: BTreeMap<Uuid, String>,
+    /// Orders with a ticket after which reception asks.
+    asked: BTreeSet<Uuid>,
 }
 
 impl Batch {
@@ -173,19 +188,24 @@ impl Batch {
             new: Vec::new(),
             raised: BTreeMap::new(),
             failed: BTreeMap::new(),
+            asked: BTreeSet::new(),
         }
     }
 
     fn decide(&mut self, heard: &Heard) -> Outcome {
         let known = self.known.get(&heard.order_id).copied();
-        if known.is_some_and(|last| heard.revision <= last) {
-            return Outcome::Absorbed(Absorbed::Stale);
-        }
-        if known.is_some() {
+        let newer = known.is_none_or(|last| heard.revision > last);
+        if known.is_some() && newer {
             self.known.insert(heard.order_id, heard.revision);
             self.raised.insert(heard.order_id, heard.revision);
         }
         match &heard.wish {
+            // Also if its revision is known: that is what is asked about.
+            Wish::Make(_) if heard.overdue && known.is_some() => {
+                self.asked.insert(heard.order_id);
+                Outcome::Done
+            }
+            _ if !newer => Outcome::Absorbed(Absorbed::Stale),
             Wish::GiveUp(reason) => self.give_up(heard, reason),
             Wish::Make(items) if known.is_none() => self.queue(heard, items),
             // Its ticket is there already.

@@ -18,6 +18,8 @@ mod fail;
 mod queue;
 // Giving drinks to baristas.
 mod take;
+// Telling again where tickets stand.
+mod tell;
 // Reading, locking and revising tickets.
 mod tickets;
 
@@ -25,6 +27,7 @@ pub use book::{book_drinks, hand_back};
 pub use fail::fail;
 pub use queue::{NewDrink, NewTicket, Recipe, queue, raise_order_revisions, recipes};
 pub use take::{Lease, Terms, take_drinks};
+pub use tell::tell_again;
 pub use tickets::lock_order_revisions;
 
 /// One column of a batch, for UNNEST.

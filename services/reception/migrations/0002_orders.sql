@@ -59,6 +59,10 @@ create table orders (
     -- it has.
     settle_time      timestamptz not null,
     settle_attempts  integer     not null default 0,
+    -- A paid order of which nothing is heard is asked after. Its silence counts from
+    -- its last change or, once it was asked after, from this time, which lies in the
+    -- future when it is to be left alone for longer.
+    silent_time      timestamptz not null default '-infinity',
     -- The trace that the order began.
     traceparent      text,
     tracestate       text,
@@ -90,6 +94,10 @@ create table orders (
 
 -- What the sweeper asks for. Holds only the undecided orders.
 create index orders_unsettled on orders (settle_time) where state = 'AWAITING_PAYMENT';
+-- What the reconciler asks for. Holds only what is to be made, and is never written for
+-- its own sake while all goes well.
+create index orders_silent on orders (greatest(update_time, silent_time))
+    where state in ('PAID', 'PREPARING');
 -- ListOrders by state and by name; order ids rise with time.
 create index orders_state on orders (state, order_id);
 create index orders_customer_name on orders (customer_name, order_id);

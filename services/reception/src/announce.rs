@@ -42,6 +42,12 @@ pub fn changed(order: &Order, event: &Event, trace: TraceContext) -> Announcemen
     announcement(event_type, order, case, trace)
 }
 
+/// Nothing was heard of the order for a while.
+pub fn overdue(order: &Order, trace: TraceContext) -> Announcement {
+    let case = Case::Overdue(wire::OrderOverdue {});
+    announcement("coffeeshop.reception.v1.OrderOverdue", order, case, trace)
+}
+
 fn announcement(
     event_type: &'static str,
     order: &Order,

@@ -4,7 +4,8 @@
 //! [`place_order`] stores it, has it charged by [`payment`] and records the outcome
 //! through [`change`], by the rules of [`order`]. What [`settle`] finds undecided and
 //! what [`events`] hears from the barista goes the same way. `announce` says every
-//! change on Kafka, and `watch` wakes those who look on.
+//! change on Kafka, [`reconcile`] says it again when nothing is heard, and `watch`
+//! wakes those who look on.
 
 /// What is said about an order on Kafka.
 mod announce;
@@ -28,6 +29,8 @@ pub mod order;
 pub mod payment;
 /// Store, charge, record.
 pub mod place_order;
+/// Asking after paid orders of which nothing is heard.
+pub mod reconcile;
 /// Settling what was left undecided.
 pub mod settle;
 /// The SQL.
@@ -95,6 +98,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         waker.clone(),
         config.relay,
     )?;
+    let reconciler = reconcile::Reconciler::new(pool.clone(), waker.clone(), config.reconcile);
     let tail = Tail::new(pool.clone(), waker);
 
     let address = listener
@@ -118,6 +122,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
     committers.spawn(counter, &mut tasks, &drained, &writers);
+    let reconciler = reconciler.run(drained.clone());
+    tasks.spawn("reconciler", holding(writers.clone(), reconciler));
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));

@@ -4,6 +4,8 @@
 //! at once and ordered by id (`lock`): two batches that overlap would otherwise
 //! wait for each other.
 
+/// Paid orders of which nothing is heard.
+pub mod overdue;
 /// Looking orders up and listing them.
 pub mod read;
 

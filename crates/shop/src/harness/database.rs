@@ -5,7 +5,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use crate::{
     books::Ledgers,
-    postgres::{create_database, drop_database},
+    postgres::{copy_database, create_database, drop_database, replace_database},
     servers::Servers,
     services::Service,
 };
@@ -43,6 +43,14 @@ impl Databases {
         })
     }
 
+    pub(super) fn of(&self, service: Service) -> &Database {
+        match service {
+            Service::Reception => &self.reception,
+            Service::Barista => &self.barista,
+            Service::Payments => &self.payments,
+        }
+    }
+
     pub(super) fn ledgers(&self) -> Ledgers {
         Ledgers {
             reception: self.reception.pool.clone(),
@@ -66,6 +74,22 @@ impl Database {
             .max_connections(CONNECTIONS)
             .connect_lazy(&url)?;
         Ok(Self { name, url, pool })
+    }
+
+    /// Copies it, to be restored. There is one copy at a time.
+    pub(super) async fn copy(&self, servers: &Servers) -> Result<()> {
+        let admin = servers.postgres_admin_url();
+        copy_database(admin, &self.name, &self.name_of_copy(), &self.name).await
+    }
+
+    /// Puts the copy in its place.
+    pub(super) async fn restore(&self, servers: &Servers) -> Result<()> {
+        let admin = servers.postgres_admin_url();
+        replace_database(admin, &self.name, &self.name_of_copy()).await
+    }
+
+    fn name_of_copy(&self) -> String {
+        format!("{}_copy", self.name)
     }
 
     async fn drop(&self, servers: &Servers) -> Result<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
 };
@@ -36,6 +36,33 @@ pub(super) async fn delete(servers: &Servers, topics: [String; 2]) -> Result<()>
     let refused = deleted?.into_iter().find_map(Result::err);
     ensure!(refused.is_none(), "cannot delete a topic: {refused:?}");
     Ok(())
+}
+
+/// Deletes every message that is in a topic now, as its retention would in time.
+pub(super) async fn expire(servers: &Servers, topic: &str) -> Result<()> {
+    let (admin, topic) = (admin(servers)?, topic.to_owned());
+    let (admin, ends) = tokio::task::spawn_blocking(move || {
+        let ends = ends(&admin, &topic);
+        (admin, ends)
+    })
+    .await?;
+    let deleted = admin.delete_records(&ends?, &patience()).await;
+    drop_aside(admin);
+    for partition in deleted?.elements() {
+        partition.error()?;
+    }
+    Ok(())
+}
+
+fn ends(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<TopicPartitionList> {
+    let mut ends = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        let (_, end) = admin
+            .inner()
+            .fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+        ends.add_partition_offset(topic, partition, Offset::Offset(end))?;
+    }
+    Ok(ends)
 }
 
 fn admin(servers: &Servers) -> Result<AdminClient<DefaultClientContext>> {

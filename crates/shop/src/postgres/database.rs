@@ -93,6 +93,39 @@ pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()
     Ok(admin.close().await?)
 }
 
+/// Makes the database `copy` as `name` is now, whoever is connected to `name`: they are thrown out,
+/// and whoever connects again meanwhile makes it fail.
+pub async fn copy_database(admin_url: &str, name: &str, copy: &str, role: &str) -> Result<()> {
+    for word in [name, copy, role] {
+        ensure_plain(word)?;
+    }
+    let mut admin = connect(admin_url).await?;
+    sqlx::query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1")
+        .bind(name)
+        .execute(&mut admin)
+        .await?;
+    execute(
+        &mut admin,
+        format!("create database {copy} template {name} owner {role}"),
+    )
+    .await?;
+    Ok(admin.close().await?)
+}
+
+/// Puts the database `copy` in the place of `name`, whoever is connected to that.
+pub async fn replace_database(admin_url: &str, name: &str, copy: &str) -> Result<()> {
+    ensure_plain(name)?;
+    ensure_plain(copy)?;
+    let mut admin = connect(admin_url).await?;
+    execute(&mut admin, format!("drop database {name} with (force)")).await?;
+    execute(
+        &mut admin,
+        format!("alter database {copy} rename to {name}"),
+    )
+    .await?;
+    Ok(admin.close().await?)
+}
+
 /// 128 random bits as hexadecimal digits.
 pub fn random_password() -> String {
     format!("{:032x}", rand::rng().random::<u128>())

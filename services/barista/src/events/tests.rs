@@ -120,6 +120,7 @@ fn a_ticket_takes_note_of_newer_revisions_only() {
     }
     assert_eq!(batch.raised, BTreeMap::from([(ORDER, 4)]));
     assert!(batch.new.is_empty());
+    assert!(batch.asked.is_empty(), "nobody asked");
 }
 
 #[test]
@@ -205,4 +206,37 @@ fn garbage_is_a_dead_letter() {
     message.payload = (&[0xff; 8][..]).into();
     assert!(matches!(hear(&message), Err(Skipped::DeadLetter(reason))
         if reason.starts_with("not an OrderEvent")));
+}
+
+fn overdue(state: OrderState, revision: i64) -> OrderEvent {
+    let case = proto::reception::v1::OrderOverdue {};
+    OrderEvent {
+        event: Some(Case::Overdue(case)),
+        ..tea(state, revision)
+    }
+}
+
+#[test]
+fn a_question_is_answered_whichever_revision_is_known() {
+    for (known, revision, raised) in [(2, 2, None), (3, 2, None), (2, 3, Some(3))] {
+        let mut batch = batch(&[(ORDER, known)]);
+        let question = overdue(OrderState::Preparing, revision);
+        assert_eq!(outcome(&mut batch, &question), Outcome::Done);
+        assert_eq!(batch.asked, BTreeSet::from([ORDER]));
+        assert_eq!(batch.raised.get(&ORDER).copied(), raised);
+        assert!(batch.new.is_empty());
+    }
+}
+
+#[test]
+fn a_question_after_an_order_without_a_ticket_makes_one() {
+    for (state, revision) in [(OrderState::Paid, 2), (OrderState::Preparing, 3)] {
+        let mut batch = batch(&[]);
+        assert_eq!(
+            outcome(&mut batch, &overdue(state, revision)),
+            Outcome::Done
+        );
+        assert_eq!(batch.new[0].order_revision, revision);
+        assert!(batch.asked.is_empty(), "that it is queued is the answer");
+    }
 }
