@@ -23,7 +23,7 @@ use crate::{
     outbox::Waker,
 };
 use futures::future::join_all;
-use lifecycle::postgres::bounded;
+use lifecycle::{patiently, postgres::bounded};
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureRecord},
@@ -234,9 +234,9 @@ impl Relay {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut pause = POLL_MIN;
         while !stop.is_cancelled() {
-            let result = tokio::select! {
-                result = self.publish_batch() => result,
-                () = over(&stop) => break,
+            // A batch that is dropped is as a crash at that point: duplicates.
+            let Some(result) = patiently(&stop, STOP_PATIENCE, self.publish_batch()).await else {
+                break;
             };
             pause = match result {
                 Ok(published) if published.acknowledged > 0 => continue,
@@ -275,13 +275,6 @@ impl Relay {
             _ => tracing::warn!("leases not handed over; they run out by themselves"),
         }
     }
-}
-
-/// Ends when a stopping process has waited long enough for its last batch. Dropping
-/// the batch is as a crash at that point: duplicates.
-async fn over(stop: &CancellationToken) {
-    stop.cancelled().await;
-    tokio::time::sleep(STOP_PATIENCE).await;
 }
 
 async fn ack(enqueued: Result<DeliveryFuture, KafkaError>) -> Result<(), KafkaError> {

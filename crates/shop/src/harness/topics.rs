@@ -40,7 +40,7 @@ pub(super) async fn delete(servers: &Servers, topics: [String; 2]) -> Result<()>
 
 fn admin(servers: &Servers) -> Result<AdminClient<DefaultClientContext>> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers.kafka_brokers());
+    config.set("bootstrap.servers", servers.kafka_direct());
     config.create().context("a client of Kafka")
 }
 
