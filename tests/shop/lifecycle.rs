@@ -144,11 +144,6 @@ async fn services_wait_for_a_database_that_is_away_and_then_serve() {
         .restart()
         .await
         .expect("it starts again");
-    shop.servers
-        .postgres
-        .ready()
-        .await
-        .expect("it starts again");
     for (service, _) in services {
         service.ready().await.expect("its database is back");
     }

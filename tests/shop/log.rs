@@ -72,7 +72,7 @@ pub fn headers(message: &OwnedMessage) -> BTreeMap<String, String> {
 
 fn config(shop: &Shop) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", shop.servers.kafka_brokers());
+    config.set("bootstrap.servers", shop.servers.kafka_direct());
     // Required of every consumer; this one is assigned by hand and commits nothing.
     config.set("group.id", "a-test-that-only-looks");
     config.set("enable.auto.commit", "false");

@@ -46,7 +46,6 @@ async fn two_hundred_orders_survive_kill_9_of_the_barista_reception_and_kafka() 
     shop.servers.kafka.kill9().await.expect("it was running");
     until_acknowledged(&shop, 4 * ORDERS / 5).await;
     shop.servers.kafka.restart().await.expect("it starts again");
-    shop.servers.kafka.ready().await.expect("it starts again");
 
     customers.join_all().await;
     shop.until_idle().await;
@@ -128,11 +127,6 @@ async fn a_shop_whose_postgres_is_killed_goes_on_where_it_was() {
     shop.servers
         .postgres
         .restart()
-        .await
-        .expect("it starts again");
-    shop.servers
-        .postgres
-        .ready()
         .await
         .expect("it starts again");
     shop.until_ready(&order).await;

@@ -113,11 +113,6 @@ async fn without_its_database_reception_says_so_soon_and_stores_nothing() {
         .restart()
         .await
         .expect("it starts again");
-    shop.servers
-        .postgres
-        .ready()
-        .await
-        .expect("it starts again");
     assert_eq!(payments(&shop).await, 0);
     let placed = shop.place(request).await;
     shop.until_ready(&placed).await;

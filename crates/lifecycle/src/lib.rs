@@ -7,6 +7,8 @@
 //!
 //! Not guaranteed: anything after `kill -9`. What must survive that is in Postgres.
 
+// What is in hand at the stop.
+mod patiently;
 /// The database every service waits for at its start.
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -15,6 +17,7 @@ mod signals;
 // The supervised set.
 mod tasks;
 
+pub use patiently::patiently;
 pub use signals::stop_on_signals;
 pub use tasks::{Tasks, holding};
 pub use tokio_util::sync::CancellationToken as Stop;

@@ -42,6 +42,7 @@ use crate::{
 use apply::Attempt;
 use delivery::Delivery;
 use hold::Holds;
+use lifecycle::patiently;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer as _,
@@ -448,7 +449,8 @@ impl<H: Handler> Inbox<H> {
                 break;
             };
             let processed = match received {
-                Ok(()) => patiently(&stop, self.process()).await,
+                // A batch that is dropped is as a crash at that point: it comes again.
+                Ok(()) => patiently(&stop, STOP_PATIENCE, self.process()).await,
                 Err(error) => Some(Err(error)),
             };
             match processed {
@@ -472,19 +474,6 @@ impl<H: Handler> Inbox<H> {
         // The topic may have been wiped with all of Kafka: make it anew.
         self.subscribed &= !error.is_unknown_topic();
         stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
-    }
-}
-
-/// Finishes the batch in hand even when told to stop, within reason. To drop it is as
-/// a crash at that point: it is delivered again.
-async fn patiently<T>(stop: &CancellationToken, batch: impl Future<Output = T>) -> Option<T> {
-    let over = async {
-        stop.cancelled().await;
-        tokio::time::sleep(STOP_PATIENCE).await;
-    };
-    tokio::select! {
-        done = batch => Some(done),
-        () = over => None,
     }
 }
 

@@ -24,7 +24,7 @@ mod store;
 mod watch;
 
 use crate::{kafka, lease::Leases, metrics, outbox::Waker};
-use lifecycle::postgres::bounded;
+use lifecycle::{patiently, postgres::bounded};
 use rdkafka::{error::KafkaError, message::Headers as _};
 use sender::Sender;
 use settle::{Settled, settled};
@@ -225,9 +225,9 @@ impl Relay {
     async fn publish(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut pause = POLL_MIN;
         while !stop.is_cancelled() {
-            let result = tokio::select! {
-                result = self.publish_batch() => result,
-                () = over(&stop) => break,
+            // A batch that is dropped is as a crash at that point: duplicates.
+            let Some(result) = patiently(&stop, STOP_PATIENCE, self.publish_batch()).await else {
+                break;
             };
             pause = match result {
                 Ok(published) if !published.is_nothing() => continue,
@@ -266,13 +266,6 @@ impl Relay {
             _ => tracing::warn!("leases not handed over; they run out by themselves"),
         }
     }
-}
-
-/// Ends when a stopping process has waited long enough for its last batch. Dropping
-/// the batch is as a crash at that point: duplicates.
-async fn over(stop: &CancellationToken) {
-    stop.cancelled().await;
-    tokio::time::sleep(STOP_PATIENCE).await;
 }
 
 fn chain(error: &Error) -> String {

@@ -56,12 +56,14 @@ impl Daemon {
         self.process.lock().await.terminate().await
     }
 
-    /// Starts it again, after ending it with SIGKILL if it still runs. Does not wait.
+    /// Starts it again, after ending it with SIGKILL if it still runs, and waits until it is ready.
     pub async fn restart(&self) -> Result<()> {
-        let mut process = self.process.lock().await;
-        process.kill9().await?;
-        *process = self.program.spawn_guarded(&self.guard)?;
-        Ok(())
+        {
+            let mut process = self.process.lock().await;
+            process.kill9().await?;
+            *process = self.program.spawn_guarded(&self.guard)?;
+        }
+        self.ready().await
     }
 
     /// SIGSTOP: it keeps its connections and answers nobody.

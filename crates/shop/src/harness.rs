@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::{
     books,
     customers::{Customer, History},
-    servers::Servers,
+    servers::{Proxied, Servers},
     services::Service,
 };
 
@@ -53,7 +53,7 @@ mod wiring;
 
 use database::Databases;
 pub use hosted::Hosted;
-pub use patience::{eventually, patience};
+pub use patience::{eventually, outage, patience};
 pub use provider::Provider;
 use wiring::Wiring;
 
@@ -62,6 +62,11 @@ use wiring::Wiring;
 pub struct Options {
     /// Servers for this shop alone, because the test stops or kills them.
     pub own_servers: bool,
+    /// Services reach Kafka through a proxy that can break: [`Servers::kafka_proxy`]. Implies own
+    /// servers.
+    pub kafka_proxy: bool,
+    /// The same before Postgres: [`Servers::postgres_proxy`].
+    pub postgres_proxy: bool,
     /// Services as child processes, because the test kills them.
     pub processes: bool,
     /// Settings on top, by the names of their environment variables: `("CHARGE_TIMEOUT", "300ms")`.
@@ -69,6 +74,11 @@ pub struct Options {
 }
 
 impl Options {
+    fn proxied(&self) -> Option<Proxied> {
+        let (kafka, postgres) = (self.kafka_proxy, self.postgres_proxy);
+        (self.own_servers || kafka || postgres).then_some(Proxied { kafka, postgres })
+    }
+
     /// The same with one more setting.
     #[must_use]
     pub fn with(mut self, service: Service, name: &'static str, value: impl Into<String>) -> Self {
@@ -115,9 +125,9 @@ impl Shop {
     /// The same without its services: they are started by the test.
     pub async fn prepare(options: Options) -> Result<Self> {
         let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
-        let servers = match options.own_servers {
-            true => shared::own(&name).await?,
-            false => shared::shared().await?,
+        let servers = match options.proxied() {
+            Some(proxied) => shared::own(&name, proxied).await?,
+            None => shared::shared().await?,
         };
         let topics =
             [proto::ORDERS_TOPIC, proto::TICKETS_TOPIC].map(|topic| wiring::topic(topic, &name));
@@ -162,7 +172,12 @@ impl Shop {
 
     /// A customer with a connection of their own. The books know what it was told.
     pub fn customer(&self) -> Customer {
-        Customer::new(&self.reception.url(), self.history.clone()).expect("the URL is our own")
+        self.customer_of(&self.reception)
+    }
+
+    /// A customer of another instance of reception.
+    pub fn customer_of(&self, reception: &Hosted) -> Customer {
+        Customer::new(&reception.url(), self.history.clone()).expect("the URL is our own")
     }
 
     /// The order as it is now.
@@ -236,6 +251,11 @@ impl Shop {
     /// The test's own connections to the provider's database.
     pub fn payments_pool(&self) -> PgPool {
         self.databases.payments.pool.clone()
+    }
+
+    /// How reception connects to its database.
+    pub fn reception_url(&self) -> &str {
+        &self.databases.reception.url
     }
 
     /// The topic on which reception tells of orders.

@@ -36,6 +36,8 @@ pub struct Kafka {
     pub port: u16,
     /// Where it tells clients to connect, if not there: a proxy in front of it.
     pub advertised_port: Option<u16>,
+    /// Where it accepts those who go round the proxy.
+    pub direct_port: Option<u16>,
     /// What it says.
     pub log: PathBuf,
 }
@@ -113,9 +115,15 @@ impl Kafka {
     fn settings(&self, data: &Path, controller_port: u16) -> String {
         let broker = ports::loopback(self.port);
         let controller = ports::loopback(controller_port);
+        let direct = self.direct_port.map(ports::loopback);
+        let direct = direct.map(|direct| format!(",DIRECT://{direct}"));
+        let direct = direct.unwrap_or_default();
         let mut lines = vec![
-            format!("listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"),
-            format!("advertised.listeners=PLAINTEXT://{}", self.brokers()),
+            format!("listeners=PLAINTEXT://{broker},CONTROLLER://{controller}{direct}"),
+            format!(
+                "advertised.listeners=PLAINTEXT://{}{direct}",
+                self.brokers()
+            ),
             format!("controller.quorum.voters=1@{controller}"),
             format!("log.dirs={}", data.display()),
         ];
@@ -137,6 +145,7 @@ const SETTINGS: &[&str] = &[
     "node.id=1",
     "process.roles=broker,controller",
     "controller.listener.names=CONTROLLER",
+    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     // Services create their topics; a misspelled one must fail, not appear.
     "auto.create.topics.enable=false",
     // One node cannot hold the three replicas that are the defaults.

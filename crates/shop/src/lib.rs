@@ -21,6 +21,8 @@ pub mod dir;
 pub mod dlq;
 // `shop down`: ends everything.
 pub mod down;
+// A TCP proxy that breaks on command.
+pub mod fault;
 // `shop guard`: a child that dies with its parent.
 pub mod guard;
 // A whole shop for one test.

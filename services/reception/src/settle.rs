@@ -13,7 +13,7 @@ use crate::{
     store::{self, Unsettled},
 };
 use futures::{StreamExt as _, stream};
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{Stop, patiently, postgres::bounded};
 use std::time::Duration;
 use tracing::Instrument as _;
 
@@ -85,9 +85,8 @@ async fn settle(counter: &Counter, order: Unsettled) {
 /// None today: a database that is away is tried again.
 pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
-        let swept = tokio::select! {
-            swept = sweep_once(&counter) => swept,
-            () = over(&stop) => break,
+        let Some(swept) = patiently(&stop, STOP_PATIENCE, sweep_once(&counter)).await else {
+            break;
         };
         match swept {
             Ok(taken) if taken > 0 => continue,
@@ -97,9 +96,4 @@ pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
         stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }
     Ok(())
-}
-
-async fn over(stop: &Stop) {
-    stop.cancelled().await;
-    tokio::time::sleep(STOP_PATIENCE).await;
 }

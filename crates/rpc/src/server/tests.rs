@@ -12,8 +12,8 @@ use proto::operations::v1::{
     circuits_service_client::CircuitsServiceClient,
     circuits_service_server::{CircuitsService, CircuitsServiceServer},
 };
-use std::{net::SocketAddr, pin::Pin, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet, time};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet, time};
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
@@ -24,6 +24,8 @@ struct Running {
     address: SocketAddr,
     stop: Stop,
     readiness: Readiness,
+    /// A call has begun.
+    begun: Arc<Notify>,
     serving: JoinSet<anyhow::Result<()>>,
 }
 
@@ -42,8 +44,13 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
-        let circuits = CircuitsServiceServer::new(Circuits(stop_of_streams))
-            .max_decoding_message_size(MAX_REQUEST_BYTES);
+        let begun = Arc::new(Notify::new());
+        let circuits = Circuits {
+            begun: begun.clone(),
+            stop: stop_of_streams,
+        };
+        let circuits =
+            CircuitsServiceServer::new(circuits).max_decoding_message_size(MAX_REQUEST_BYTES);
         let server = Server::new(SERVICE).add_service(circuits);
         let readiness = server.readiness();
         let mut serving = JoinSet::new();
@@ -52,6 +59,7 @@ impl Running {
             address,
             stop,
             readiness,
+            begun,
             serving,
         }
     }
@@ -73,7 +81,10 @@ impl Running {
 }
 
 /// `page_token` says how many milliseconds a call takes.
-struct Circuits(Stop);
+struct Circuits {
+    begun: Arc<Notify>,
+    stop: Stop,
+}
 
 #[tonic::async_trait]
 impl CircuitsService for Circuits {
@@ -81,6 +92,7 @@ impl CircuitsService for Circuits {
         &self,
         request: Request<ListCircuitsRequest>,
     ) -> Result<Response<ListCircuitsResponse>, Status> {
+        self.begun.notify_one();
         let token = request.into_inner().page_token;
         let millis = token
             .trim()
@@ -100,7 +112,7 @@ impl CircuitsService for Circuits {
         let endless = streams::pending();
         Ok(Response::new(Box::pin(stream::until_stop(
             endless,
-            self.0.clone(),
+            self.stop.clone(),
         ))))
     }
 }

@@ -1,7 +1,8 @@
 //! Each service's own database.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sqlx::{PgPool, postgres::PgPoolOptions};
+use url::Url;
 
 use crate::{
     books::Ledgers,
@@ -23,7 +24,7 @@ pub(super) struct Databases {
 /// One database; its role has the same name.
 pub(super) struct Database {
     name: String,
-    /// How the service connects.
+    /// How the service connects: through the proxy, if there is one.
     pub(super) url: String,
     /// The test's own connections.
     pub(super) pool: PgPool,
@@ -69,10 +70,15 @@ impl Databases {
 impl Database {
     async fn create(servers: &Servers, service: Service, shop: &str) -> Result<Self> {
         let name = format!("{}_{shop}", service.name());
-        let url = create_database(servers.postgres_admin_url(), &name, &name).await?;
+        let direct = create_database(servers.postgres_admin_url(), &name, &name).await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
-            .connect_lazy(&url)?;
+            .connect_lazy(&direct)?;
+        let mut url = Url::parse(&direct)?;
+        if let Some(port) = servers.postgres_port() {
+            ensure!(url.set_port(Some(port)).is_ok(), "the URL has no host");
+        }
+        let url = url.into();
         Ok(Self { name, url, pool })
     }
 

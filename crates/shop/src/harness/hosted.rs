@@ -4,7 +4,7 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Parser as _;
 use lifecycle::Stop;
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use crate::{daemon::Daemon, ports, services::Service};
+use crate::{daemon::Daemon, ports, process::Identity, services::Service};
 
 /// How long a start may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,6 +53,12 @@ impl Hosted {
             logs,
             running: Mutex::new(None),
         })
+    }
+
+    /// Another instance of it, which is to be started: own port and log, the same database, group
+    /// and topics.
+    pub fn second(&self) -> Result<Self> {
+        Self::new(self.service, self.settings.clone(), self.logs.clone())
     }
 
     /// Where it serves.
@@ -110,7 +116,11 @@ impl Hosted {
 
     fn child(&self, logs: PathBuf) -> Result<Daemon> {
         fs::create_dir_all(&logs)?;
-        let log = logs.join(format!("{}.log", self.service.name()));
+        let log = logs.join(format!(
+            "{}-{}.log",
+            self.service.name(),
+            self.address.port()
+        ));
         let settings = self
             .settings
             .iter()
@@ -176,11 +186,37 @@ impl Hosted {
     pub async fn kill9(&self) -> Result<()> {
         match self.running.lock().await.take() {
             Some(Running::Child(daemon)) => daemon.kill9().await,
-            _ => bail!(
-                "{} is no child process: open the shop with `processes`",
-                self.service.name()
-            ),
+            _ => Err(self.no_child()),
         }
+    }
+
+    /// SIGSTOP: it keeps its connections and answers nobody.
+    pub async fn pause(&self) -> Result<()> {
+        match self.running.lock().await.as_ref() {
+            Some(Running::Child(daemon)) => daemon.pause().await,
+            _ => Err(self.no_child()),
+        }
+    }
+
+    /// SIGCONT: it goes on, and thinks that no time has passed.
+    pub async fn resume(&self) -> Result<()> {
+        match self.running.lock().await.as_ref() {
+            Some(Running::Child(daemon)) => daemon.resume().await,
+            _ => Err(self.no_child()),
+        }
+    }
+
+    /// Who it is now, if it is a child.
+    pub async fn identity(&self) -> Result<Identity> {
+        match self.running.lock().await.as_ref() {
+            Some(Running::Child(daemon)) => Ok(daemon.identity().await),
+            _ => Err(self.no_child()),
+        }
+    }
+
+    fn no_child(&self) -> anyhow::Error {
+        let name = self.service.name();
+        anyhow!("{name} is no child process that runs: open the shop with `processes`")
     }
 }
 

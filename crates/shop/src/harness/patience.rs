@@ -9,6 +9,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Parser)]
 struct Patience {
+    /// How long a long outage lasts. The longer it is, the more it shows, and costs.
+    #[arg(long, env = "SHOP_OUTAGE", default_value = "15s", value_parser = humantime::parse_duration)]
+    outage: Duration,
     /// How long a test waits for what must come. A slow machine needs more.
     #[arg(long, env = "SHOP_PATIENCE", default_value = "30s", value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -16,8 +19,17 @@ struct Patience {
 
 /// How long a test waits for what must come: `SHOP_PATIENCE`, 30 s unless set.
 pub fn patience() -> Duration {
-    static PATIENCE: OnceLock<Duration> = OnceLock::new();
-    *PATIENCE.get_or_init(|| Patience::parse_from(["test"]).patience)
+    settings().patience
+}
+
+/// How long a long outage lasts: `SHOP_OUTAGE`, 15 s unless set.
+pub fn outage() -> Duration {
+    settings().outage
+}
+
+fn settings() -> &'static Patience {
+    static SETTINGS: OnceLock<Patience> = OnceLock::new();
+    SETTINGS.get_or_init(|| Patience::parse_from(["test"]))
 }
 
 /// Looks again and again until `look` returns Ok.

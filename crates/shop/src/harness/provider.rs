@@ -20,11 +20,6 @@ impl Provider {
         self.0.clone()
     }
 
-    /// Every charge goes well.
-    pub async fn behave(&self) {
-        self.set(Vec::new()).await;
-    }
-
     /// The next charges are declined.
     pub async fn decline_next(&self, calls: i64) {
         self.next(BehaviorKind::Decline, calls).await;

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     dir::{self, ShopDir},
-    servers::Servers,
+    servers::{Proxied, Servers},
 };
 
 /// Never closed by us, as nobody knows which test is the last: their guards end them with the process.
@@ -15,16 +15,20 @@ static SHARED: OnceCell<Arc<Servers>> = OnceCell::const_new();
 
 /// The servers of this process, started by the first test that asks.
 pub(super) async fn shared() -> Result<Arc<Servers>> {
-    SHARED.get_or_try_init(|| open("")).await.cloned()
+    SHARED
+        .get_or_try_init(|| open("", Proxied::default()))
+        .await
+        .cloned()
 }
 
 /// Servers that only one shop uses.
-pub(super) async fn own(shop: &str) -> Result<Arc<Servers>> {
-    open(shop).await
+pub(super) async fn own(shop: &str, proxied: Proxied) -> Result<Arc<Servers>> {
+    open(shop, proxied).await
 }
 
-async fn open(folder: &str) -> Result<Arc<Servers>> {
-    Ok(Arc::new(Servers::open_ephemeral(&logs(folder)?).await?))
+async fn open(folder: &str, proxied: Proxied) -> Result<Arc<Servers>> {
+    let servers = Servers::open_ephemeral(&logs(folder)?, proxied).await?;
+    Ok(Arc::new(servers))
 }
 
 /// Where a shop's processes log to.

@@ -67,7 +67,7 @@ fn ends(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<TopicP
 
 fn admin(servers: &Servers) -> Result<AdminClient<DefaultClientContext>> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers.kafka_brokers());
+    config.set("bootstrap.servers", servers.kafka_direct());
     config.create().context("a client of Kafka")
 }
 

@@ -40,6 +40,15 @@ impl Identity {
         })
     }
 
+    /// Bytes of memory in use; 0 if it is gone.
+    pub fn memory(&self) -> u64 {
+        let pid = sysinfo::Pid::from_u32(self.pid);
+        let mut system = System::new();
+        let kind = ProcessRefreshKind::nothing().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+        system.process(pid).map_or(0, sysinfo::Process::memory)
+    }
+
     /// Sends a signal; a process that is gone has no need of it.
     pub fn signal(&self, signal: signal::Signal) -> Result<()> {
         if !self.is_alive() {

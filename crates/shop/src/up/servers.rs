@@ -92,6 +92,7 @@ async fn open_kafka(opening: &Opening<'_>, packages: &Option<Packages>) -> Resul
             home,
             port: address.port(),
             advertised_port: None,
+            direct_port: None,
             log,
         };
         opening.start(kafka.prepare(packages).await?, address, Build::default())?;

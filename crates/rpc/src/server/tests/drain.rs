@@ -166,8 +166,9 @@ async fn begin(server: &Running, millis: u64) -> JoinSet<Answer> {
         .list_circuits(takes(0))
         .await
         .expect("it is connected");
+    server.begun.notified().await;
     let mut call = JoinSet::new();
     call.spawn(async move { client.list_circuits(takes(millis)).await });
-    time::sleep(Duration::from_millis(100)).await;
+    server.begun.notified().await;
     call
 }

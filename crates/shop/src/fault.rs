@@ -1,0 +1,175 @@
+//! A TCP proxy that breaks on command: the network between two parts of a shop.
+//!
+//! Problem: a process that is killed says so, because its kernel closes its connections. A network
+//! that fails says nothing, or lies.
+//! Guarantee: bytes pass unchanged and in order, also those that a fault has held back. At most one
+//! chunk is held for a connection and direction; the rest waits with its sender. Nothing outlives the
+//! [`Proxy`]. Its [`Counts`] tell whether a fault has bitten: one that nobody met proves nothing.
+//! Not guaranteed: what TCP hides anyway, as single lost or swapped packets.
+//!
+//! ```text
+//!  client ──▶ accept ─▶ refused while cut            ┌─▶ pump ─▶ server
+//!                   └─▶ silent while a black hole ─▶ └◀─ pump ◀─
+//! ```
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::ports;
+
+/// One client, its server, and the bytes between them.
+mod connection;
+
+/// A proxy in front of one server. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    line: watch::Sender<Line>,
+    counters: Arc<Counters>,
+    _serving: JoinSet<()>,
+}
+
+/// What has passed through a proxy, and what its faults have hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that were accepted and not refused.
+    pub connections: u64,
+    /// Connections that were reset or refused by a cut.
+    pub broken: u64,
+    /// Chunks and new connections that met a black hole, and waited.
+    pub held: u64,
+    /// Chunks that were delayed.
+    pub delayed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    /// Also the number of the next connection.
+    connections: AtomicU64,
+    broken: AtomicU64,
+    held: AtomicU64,
+    delayed: AtomicU64,
+}
+
+/// The state of the line. Connections have numbers, in the order in which they were accepted, so
+/// that no connection can sleep through a fault that was healed at once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    fault: Fault,
+    /// Connections below are reset.
+    reset_below: u64,
+    /// Connections below are silent for ever.
+    stranded_below: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fault {
+    #[default]
+    None,
+    Cut,
+    BlackHole,
+    Delay(Duration),
+}
+
+impl Line {
+    fn resets(&self, number: u64) -> bool {
+        self.fault == Fault::Cut || number < self.reset_below
+    }
+
+    fn is_silent(&self, number: u64) -> bool {
+        self.fault == Fault::BlackHole || number < self.stranded_below
+    }
+
+    fn delay(&self) -> Option<Duration> {
+        match self.fault {
+            Fault::Delay(delay) => Some(delay),
+            _ => None,
+        }
+    }
+}
+
+impl Proxy {
+    /// A proxy before `upstream`, which need not run yet.
+    pub async fn open(upstream: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(ports::loopback(ports::free()?)).await?;
+        let address = listener.local_addr()?;
+        let (line, counters) = (
+            watch::Sender::new(Line::default()),
+            Arc::<Counters>::default(),
+        );
+        let mut serving = JoinSet::new();
+        serving.spawn(connection::accept(
+            listener,
+            upstream,
+            line.subscribe(),
+            counters.clone(),
+        ));
+        Ok(Self {
+            address,
+            line,
+            counters,
+            _serving: serving,
+        })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Resets all connections now, and refuses new ones.
+    pub fn cut(&self) {
+        let next = self.counters.connections.load(Ordering::Relaxed);
+        self.line.send_modify(|line| {
+            line.fault = Fault::Cut;
+            line.reset_below = next;
+        });
+    }
+
+    /// Forwards nothing any more, in neither direction, and closes nothing. New connections are
+    /// accepted, and silent.
+    pub fn black_hole(&self) {
+        self.line.send_modify(|line| line.fault = Fault::BlackHole);
+    }
+
+    /// Makes the connections of now silent for ever; new ones pass. So it is after a router has
+    /// forgotten its connections, or after a server has moved.
+    pub fn strand(&self) {
+        let next = self.counters.connections.load(Ordering::Relaxed);
+        self.line.send_modify(|line| line.stranded_below = next);
+    }
+
+    /// Holds each chunk back for so long, in each direction.
+    pub fn delay(&self, delay: Duration) {
+        self.line
+            .send_modify(|line| line.fault = Fault::Delay(delay));
+    }
+
+    /// Ends the fault. What a black hole has held goes on; stranded connections stay silent.
+    pub fn heal(&self) {
+        self.line.send_modify(|line| line.fault = Fault::None);
+    }
+
+    /// What has passed, and what was hit.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            connections: read(&self.counters.connections),
+            broken: read(&self.counters.broken),
+            held: read(&self.counters.held),
+            delayed: read(&self.counters.delayed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

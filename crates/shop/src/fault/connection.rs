@@ -1,0 +1,155 @@
+//! One client, its server, and the bytes between them.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::sleep,
+};
+
+use super::{Counters, Fault, Line};
+
+/// The most connections at a time; more are refused.
+const CONNECTIONS: usize = 1_000;
+/// The most bytes that are in hand for one connection and direction.
+const CHUNK: usize = 16 * 1024;
+/// Before accepting again when that failed, as it does without a free file descriptor.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until it is dropped, and every connection with it.
+pub(super) async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    line: watch::Receiver<Line>,
+    counters: Arc<Counters>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok((client, _)) = accepted else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        if line.borrow().fault == Fault::Cut || connections.len() >= CONNECTIONS {
+            count(&counters.broken);
+            reset(client);
+            continue;
+        }
+        let connection = Connection {
+            number: counters.connections.fetch_add(1, Ordering::Relaxed),
+            line: line.clone(),
+            counters: counters.clone(),
+        };
+        connections.spawn(connection.serve(client, upstream));
+    }
+}
+
+/// What a connection knows of the line it is on.
+#[derive(Clone)]
+struct Connection {
+    number: u64,
+    line: watch::Receiver<Line>,
+    counters: Arc<Counters>,
+}
+
+impl Connection {
+    async fn serve(self, mut client: TcpStream, upstream: SocketAddr) {
+        let (number, mut line) = (self.number, self.line.clone());
+        let counters = self.counters.clone();
+        let mut server = None;
+        let ended = tokio::select! {
+            ended = self.between(&mut client, &mut server, upstream) => ended,
+            Ok(_) = line.wait_for(|line| line.resets(number)) => {
+                count(&counters.broken);
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+        };
+        // An end in good order was passed on to both; any other is passed on as what it is.
+        if ended.is_err() {
+            reset(client);
+            server.into_iter().for_each(reset);
+        }
+    }
+
+    async fn between(
+        mut self,
+        client: &mut TcpStream,
+        server: &mut Option<TcpStream>,
+        upstream: SocketAddr,
+    ) -> io::Result<()> {
+        self.sounds().await;
+        let server = server.insert(TcpStream::connect(upstream).await?);
+        // A proxy that waits for more to send would be a fault of its own.
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::try_join!(
+            self.clone().pump(from_client, to_server),
+            self.pump(from_server, to_client),
+        )?;
+        Ok(())
+    }
+
+    /// Passes on what comes, and in the end that it ends.
+    async fn pump(
+        mut self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            self.travel().await;
+            if length == 0 {
+                return to.shutdown().await;
+            }
+            to.write_all(&buffer[..length]).await?;
+        }
+    }
+
+    /// Takes as long as the line makes a chunk take.
+    async fn travel(&mut self) {
+        self.sounds().await;
+        let delay = self.line.borrow().delay();
+        if let Some(delay) = delay {
+            count(&self.counters.delayed);
+            sleep(delay).await;
+            self.sounds().await;
+        }
+    }
+
+    /// Waits while the line is silent.
+    async fn sounds(&mut self) {
+        if self.line.borrow().is_silent(self.number) {
+            count(&self.counters.held);
+        }
+        let number = self.number;
+        // An error says that the proxy is gone, and this task is about to be.
+        let _ = self.line.wait_for(|line| !line.is_silent(number)).await;
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Closes with RST: the other end learns that something broke, not that all is said.
+fn reset(stream: TcpStream) {
+    // If it fails the stream is closed already.
+    let _ = stream.set_zero_linger();
+}
