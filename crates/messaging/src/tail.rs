@@ -9,7 +9,7 @@
 use crate::outbox::{PARTS, Waker};
 use lifecycle::postgres::bounded;
 use sqlx::PgPool;
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -61,16 +61,8 @@ impl Tail {
         }
     }
 
-    /// The changes since the last call, at most a thousand. The first call fixes the
-    /// beginning and returns none.
-    ///
-    /// # Errors
-    /// What the database answers.
-    pub async fn next_batch(&mut self) -> sqlx::Result<Vec<Change>> {
-        let Some((xid, seq)) = self.cursor else {
-            self.cursor = Some((horizon(&self.pool).await?, -1));
-            return Ok(Vec::new());
-        };
+    /// At most a thousand changes.
+    async fn changes_after(&mut self, (xid, seq): (i64, i64)) -> sqlx::Result<Vec<Change>> {
         let changes: Vec<Change> = sqlx::query_as(
             "select o.order_id, o.revision, o.xid::text::bigint as xid, o.seq \
              from generate_series(0, $1::int - 1) as p (part) cross join lateral ( \
@@ -92,41 +84,64 @@ impl Tail {
         Ok(changes)
     }
 
-    /// Reports the changes of each look, which may be none, until it is told to stop.
-    /// `report` returns whether somebody watches.
+    /// Reports changes until it is told to stop. While `watched` says that nobody looks
+    /// on, nothing is read: whoever comes later reads what it watches after that.
     ///
     /// # Errors
     /// None today: a database that is away is tried again.
     pub async fn run(
         mut self,
         stop: CancellationToken,
-        report: impl Fn(&[Change]) -> bool,
+        watched: impl Fn() -> bool,
+        report: impl Fn(&[Change]),
     ) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            let look = stop.run_until_cancelled(bounded(self.next_batch())).await;
-            let Some(look) = look else { break };
+            let look = bounded(self.look(&watched));
+            let Some(look) = stop.run_until_cancelled(look).await else {
+                break;
+            };
             let changes = look.unwrap_or_else(|error| {
                 tracing::debug!(%error, "watchers wait");
                 Vec::new()
             });
-            let watched = report(&changes);
+            report(&changes);
             if changes.is_empty() {
-                self.idle(watched, &stop).await;
+                self.idle(&watched, &stop).await;
             }
         }
         Ok(())
     }
 
-    async fn idle(&self, watched: bool, stop: &CancellationToken) {
-        let pause = if watched {
+    /// The changes since the last look, or none while nobody watches.
+    async fn look(&mut self, watched: impl Fn() -> bool) -> sqlx::Result<Vec<Change>> {
+        if let Some(cursor) = self.cursor.filter(|_| watched()) {
+            return self.changes_after(cursor).await;
+        }
+        let horizon = horizon(&self.pool).await?;
+        // Asked again: who subscribes after this reads later still, and so sees all that
+        // lies below the horizon.
+        match self.cursor.filter(|_| watched()) {
+            Some(cursor) => self.changes_after(cursor).await,
+            None => {
+                self.cursor = Some((horizon, -1));
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn idle(&self, watched: impl Fn() -> bool, stop: &CancellationToken) {
+        let pause = if watched() {
             POLL_WATCHED
         } else {
             POLL_UNWATCHED
         };
-        tokio::select! {
-            () = self.waker.tail_woken() => {}
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => {}
+        let mut over = pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = self.waker.tail_woken() => if watched() { return },
+                () = &mut over => return,
+                () = stop.cancelled() => return,
+            }
         }
     }
 }

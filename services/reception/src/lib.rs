@@ -127,10 +127,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
-    tasks.spawn(
-        "tail",
-        tail.run(drained, move |changes| watchers.wake(changes)),
-    );
+    let watched = watchers.clone();
+    let watched = move || watched.watched();
+    let tail = tail.run(drained, watched, move |changes| watchers.wake(changes));
+    tasks.spawn("tail", tail);
     if !stop.is_cancelled() {
         readiness.ready().await;
         tracing::info!(%address, "listening");

@@ -41,15 +41,19 @@ impl Watchers {
         }
     }
 
-    /// Wakes those whose order has changed. Returns whether anybody watches anything.
-    pub fn wake(&self, changes: &[Change]) -> bool {
+    /// Wakes those whose order has changed.
+    pub fn wake(&self, changes: &[Change]) {
         let orders = self.lock();
         for change in changes {
             if let Some(sender) = orders.get(&OrderId(change.order_id)) {
                 sender.send_replace(change.revision);
             }
         }
-        !orders.is_empty()
+    }
+
+    /// Whether anybody watches anything.
+    pub fn watched(&self) -> bool {
+        !self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OrderId, watch::Sender<i64>>> {
@@ -90,7 +94,8 @@ mod tests {
         let (watchers, ours) = (Watchers::default(), OrderId(Uuid::now_v7()));
         let mut subscription = watchers.subscribe(ours);
         let other = watchers.subscribe(ours);
-        assert!(watchers.wake(&[Change::new(Uuid::now_v7(), 1)]));
+        watchers.wake(&[Change::new(Uuid::now_v7(), 1)]);
+        assert!(watchers.watched());
         assert!(
             !subscription
                 .revision
@@ -102,6 +107,6 @@ mod tests {
         drop(other);
         assert_eq!(watchers.lock().len(), 1);
         drop(subscription);
-        assert!(!watchers.wake(&[]), "nobody watches");
+        assert!(!watchers.watched());
     }
 }

@@ -120,7 +120,7 @@ impl Sender {
     /// has: after the broker lost messages that it had acknowledged, for example. What
     /// was in flight then is unknown, and is sent again by the next producer.
     fn notice(&mut self, error: &KafkaError) -> bool {
-        self.topic_exists &= !kafka::is_topic_gone(&error);
+        self.topic_exists &= !kafka::is_topic_gone(error);
         let fatal = self.producer.client().fatal_error();
         if let Some((code, reason)) = &fatal {
             tracing::warn!(%code, reason, topic = self.topic, "the producer gave up; taking another");
