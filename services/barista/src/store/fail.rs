@@ -6,10 +6,11 @@ use sqlx::PgConnection;
 use std::{collections::BTreeMap, iter};
 use uuid::Uuid;
 
-/// Makes tickets FAILED that are not made yet, each with its reason, and says so. Their
-/// drinks are taken from the queue and out of the hands of whoever brews one: a booking
-/// finds nothing any more, and the coffee is wasted. Unknown orders, and tickets that are
-/// READY, stay as they are.
+/// Makes tickets FAILED that are not made yet, each with its reason, and says so.
+///
+/// Their drinks are taken from the queue and out of the hands of whoever brews one: the
+/// booking finds nothing any more, and the coffee is wasted. Unknown orders, and tickets
+/// that are READY, stay as they are.
 pub async fn fail(conn: &mut PgConnection, reasons: &BTreeMap<Uuid, String>) -> sqlx::Result<()> {
     if reasons.is_empty() {
         return Ok(());
