@@ -141,21 +141,21 @@ async fn an_event_that_comes_again_on_another_day_meets_its_first_row() {
 #[tokio::test]
 async fn nobody_waits_while_partitions_come_and_go() {
     let (post, housekeeping) = opened(days(5)).await;
-    let (mut relay, mut inbox) = (post.relay(), post.inbox());
     let mut reader = reader(&post).await;
     let traffic = async {
         until_detaching(&post.pool).await;
-        for _ in 0..10 {
+        for _ in 0..20 {
             append_impatiently(&post).await;
-            publish(&mut relay, 1).await;
-            assert_eq!(process(&mut inbox, 1).await.done, 1);
         }
+        read_impatiently(&post).await;
         sqlx::raw_sql("commit").execute(&mut reader).await
     };
     let (pass, committed) = tokio::join!(housekeeping.pass(Utc::now() + days(1)), traffic);
     committed.expect("the database is up");
     let pass = pass.expect("the reader has gone");
     assert!(pass.made > 0 && pass.left > 0, "{pass:?}");
+    publish(&mut post.relay(), 20).await;
+    assert_eq!(process(&mut post.inbox(), 20).await.done, 20);
     post.close().await;
 }
 
@@ -372,6 +372,14 @@ async fn append_impatiently(post: &Post) {
         .await
         .expect("nobody is in the way");
     tx.commit().await.expect("the database is up");
+}
+
+/// As a relay would, which reads through all partitions.
+async fn read_impatiently(post: &Post) {
+    let read = "set local lock_timeout = '250ms'; select count(*) from outbox";
+    let mut tx = post.pool.begin().await.expect("the database is up");
+    let read = sqlx::raw_sql(read).execute(&mut *tx).await;
+    read.expect("nobody is in the way");
 }
 
 /// A database whose last partitions ended long ago.
