@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Listens for as long as it lives. A test's runtime has one thread, so nothing of other tests is
 /// heard.
@@ -27,7 +26,9 @@ impl Heard {
             .finish();
         Self {
             lines,
-            _listening: subscriber.set_default(),
+            // Not the subscriber's own `set_default`: it takes the `log` crate's one place, too, and
+            // whoever sets up the logs of all tests after it fails.
+            _listening: tracing::subscriber::set_default(subscriber),
         }
     }
 
