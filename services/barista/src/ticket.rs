@@ -159,6 +159,8 @@ impl FromStr for State {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -289,4 +289,6 @@ impl Order {
 }
 
 #[cfg(test)]
-mod tests;
+mod properties;
+#[cfg(test)]
+pub(crate) mod tests;
