@@ -158,7 +158,7 @@ async fn poison_is_parked_with_its_reason_and_orders_go_on() {
 
 /// Puts garbage at the end of every partition, and waits until it is parked: by then everything
 /// before it is consumed.
-async fn until_all_is_consumed(shop: &Shop) {
+pub async fn until_all_is_consumed(shop: &Shop) {
     let garbage = |topic: &str, partition| {
         let payload = Some(b"garbage".to_vec());
         let (topic, time) = (topic.to_owned(), Timestamp::NotAvailable);
@@ -168,6 +168,11 @@ async fn until_all_is_consumed(shop: &Shop) {
         log::write(shop, garbage(&shop.orders_topic(), partition)).await;
         log::write(shop, garbage(&shop.tickets_topic(), partition)).await;
     }
+    until_garbage_is_parked(shop).await;
+}
+
+/// Waits until the garbage at the end of every partition is parked.
+pub async fn until_garbage_is_parked(shop: &Shop) {
     let parked = "select count(*) from dead_letters where reason like 'header%'";
     eventually("all messages to be consumed", async || {
         let reception = count(&shop.reception_pool(), parked).await;
@@ -193,7 +198,7 @@ async fn nothing_else_is_parked(shop: &Shop) {
 }
 
 /// How many events reception and the barista have handled.
-async fn inboxes(shop: &Shop) -> (i64, i64) {
+pub async fn inboxes(shop: &Shop) -> (i64, i64) {
     let handled = "select count(*) from inbox";
     (
         count(&shop.reception_pool(), handled).await,

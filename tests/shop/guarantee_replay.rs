@@ -177,7 +177,7 @@ impl GiveUp for Effects {
 }
 
 fn letters(post: &Post) -> DeadLetters<Effects> {
-    DeadLetters::new(post.pool.clone(), "test", Effects)
+    DeadLetters::new(post.pool.clone(), "test", Effects::default())
 }
 
 /// What was known of a message when it was parked.

@@ -22,6 +22,8 @@ mod guarantee_housekeeping;
 mod guarantee_dead_letters;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
+// Handled, put back, or parked with its reason; poison blocks nobody.
+mod guarantee_outcomes;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.
@@ -32,8 +34,18 @@ mod guarantee_relays;
 mod heard;
 // A replay takes effect once, or not at all.
 mod guarantee_replay;
+// Events of one order in any order end in the same state.
+mod guarantee_revisions;
+// Today's consumer understands tomorrow's publisher.
+mod guarantee_schema;
+// A consumer that delivers nothing is replaced.
+mod guarantee_watchdog;
+// The services' own handlers, one step at a time.
+mod handlers;
 // A request that is repeated is the same order.
 mod idempotency;
+// A message as a relay writes it, to be spoiled.
+mod letter;
 // A process says when it is ready, and leaves without losing anything.
 mod lifecycle;
 // Lists come in pages.
@@ -48,6 +60,8 @@ mod payments;
 mod post;
 // Whatever dies, every acknowledged order is made once and charged once.
 mod processes;
+// Messages that no client of ours would write.
+mod raw_produce;
 // An undecided charge is settled later, once.
 mod settlement;
 

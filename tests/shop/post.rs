@@ -5,14 +5,14 @@ use chrono::Utc;
 use messaging::{
     event::Event,
     housekeeping::{self, Housekeeping},
-    inbox::{Handler, Inbox, Message, Outcome, Processed, Skipped},
+    inbox::{self, Handler, Inbox, Message, Outcome, Processed, Skipped},
     kafka,
     outbox::{self, Waker},
     relay::{self, Published, Relay},
 };
 use rdkafka::{Timestamp, message::OwnedMessage};
 use shop::harness::{Options, Shop, eventually};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 use std::time::Duration;
 use telemetry::propagation::TraceContext;
 use tokio::time::timeout;
@@ -39,12 +39,7 @@ impl Post {
             .await
             .expect("databases and topics can be made");
         let (pool, topic) = (shop.reception_pool(), shop.orders_topic());
-        let kafka = kafka::Options {
-            kafka_brokers: shop.servers.kafka_brokers().to_owned(),
-            topic_partitions: 2,
-            topic_replication: 1,
-            topic_retention: Duration::from_secs(3600),
-        };
+        let kafka = kafka_of(&shop);
         let post = Self {
             shop,
             pool,
@@ -68,20 +63,7 @@ impl Post {
 
     /// A relay looks for its fair share every third of its lease.
     pub fn relay_with(&self, outbox_lease: Duration) -> Relay {
-        let options = relay::Options {
-            outbox_lease,
-            outbox_batch: 500,
-        };
-        let (pool, topic) = (self.pool.clone(), self.topic.clone());
-        let relay = Relay::new(
-            pool,
-            &self.kafka,
-            "/coffeeshop/test",
-            topic,
-            Waker::new(),
-            options,
-        );
-        relay.expect("the settings are valid")
+        relay_of(&self.shop, &self.pool, &self.topic, outbox_lease)
     }
 
     pub fn inbox(&self) -> Inbox<Effects> {
@@ -89,12 +71,41 @@ impl Post {
     }
 
     pub fn inbox_of(&self, group: &str) -> Inbox<Effects> {
-        let group = format!("{group}.{}", self.shop.name);
-        let (pool, topic) = (self.pool.clone(), self.topic.clone());
-        let options = messaging::inbox::Options {
-            consumer_watchdog: Duration::from_secs(60),
-        };
-        let inbox = Inbox::new(pool, &self.kafka, "test", &group, topic, Effects, &options);
+        self.inbox_that(group, Effects::default())
+    }
+
+    pub fn inbox_that(&self, group: &str, effects: Effects) -> Inbox<Effects> {
+        let options = watched(Duration::from_secs(60));
+        self.inbox_with(self.pool.clone(), group, effects, &options)
+    }
+
+    /// An inbox whose watchdog bites after so long.
+    pub fn inbox_watched(&self, limit: Duration) -> Inbox<Effects> {
+        let effects = Effects::default();
+        self.inbox_with(self.pool.clone(), "test", effects, &watched(limit))
+    }
+
+    /// An inbox whose statements may take so long, as services have it.
+    pub fn inbox_limited(&self, statement: Duration) -> Inbox<Effects> {
+        let limit = statement.as_millis().to_string();
+        let connect = PgConnectOptions::clone(&self.pool.connect_options())
+            .options([("statement_timeout", limit)]);
+        let (pool, options) = (
+            PgPool::connect_lazy_with(connect),
+            watched(Duration::from_secs(60)),
+        );
+        self.inbox_with(pool, "test", Effects::default(), &options)
+    }
+
+    fn inbox_with(
+        &self,
+        pool: PgPool,
+        group: &str,
+        effects: Effects,
+        options: &inbox::Options,
+    ) -> Inbox<Effects> {
+        let (group, topic) = (format!("{group}.{}", self.shop.name), self.topic.clone());
+        let inbox = Inbox::new(pool, &self.kafka, "test", &group, topic, effects, options);
         inbox.expect("the settings are valid")
     }
 
@@ -148,7 +159,24 @@ impl Post {
 }
 
 /// Has one row as the effect of each message.
-pub struct Effects;
+#[derive(Default)]
+pub struct Effects {
+    /// Where the process dies, if it does.
+    pub crash: Option<Crash>,
+}
+
+/// A point at which a process dies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    BeforeCommit,
+    AfterCommit,
+}
+
+impl Effects {
+    fn die_if(&self, point: Crash) {
+        assert!(self.crash != Some(point), "the process dies here");
+    }
+}
 
 impl Handler for Effects {
     type Event = (Uuid, i64);
@@ -182,10 +210,46 @@ impl Handler for Effects {
                 .await?;
             outcomes.push(Outcome::Done);
         }
+        self.die_if(Crash::BeforeCommit);
         Ok(outcomes)
     }
 
-    fn committed(&self) {}
+    fn committed(&self) {
+        self.die_if(Crash::AfterCommit);
+    }
+}
+
+/// How services of this shop reach Kafka.
+pub fn kafka_of(shop: &Shop) -> kafka::Options {
+    kafka::Options {
+        kafka_brokers: shop.servers.kafka_brokers().to_owned(),
+        topic_partitions: 2,
+        topic_replication: 1,
+        topic_retention: Duration::from_secs(3600),
+    }
+}
+
+/// A relay from any database to any topic.
+pub fn relay_of(shop: &Shop, pool: &PgPool, topic: &str, outbox_lease: Duration) -> Relay {
+    let options = relay::Options {
+        outbox_lease,
+        outbox_batch: 500,
+    };
+    let (pool, topic, waker) = (pool.clone(), topic.to_owned(), Waker::new());
+    let relay = Relay::new(
+        pool,
+        &kafka_of(shop),
+        "/coffeeshop/test",
+        topic,
+        waker,
+        options,
+    );
+    relay.expect("the settings are valid")
+}
+
+/// An inbox whose consumer may be silent for so long.
+pub fn watched(consumer_watchdog: Duration) -> inbox::Options {
+    inbox::Options { consumer_watchdog }
 }
 
 /// An event whose payload is its revision.
@@ -243,7 +307,7 @@ pub async fn publish(relay: &mut Relay, events: usize) -> Published {
 }
 
 /// Processes until so many messages are handled for good.
-pub async fn process(inbox: &mut Inbox<Effects>, messages: usize) -> Processed {
+pub async fn process(inbox: &mut Inbox<impl Handler>, messages: usize) -> Processed {
     let mut total = Processed::default();
     while total.received - total.held_back < messages {
         total += step(inbox).await;
@@ -251,7 +315,7 @@ pub async fn process(inbox: &mut Inbox<Effects>, messages: usize) -> Processed {
     total
 }
 
-pub async fn step(inbox: &mut Inbox<Effects>) -> Processed {
+pub async fn step(inbox: &mut Inbox<impl Handler>) -> Processed {
     let step = timeout(shop::harness::patience(), inbox.process_batch()).await;
     step.expect("messages arrive")
         .expect("Kafka and Postgres are up")

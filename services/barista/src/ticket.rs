@@ -194,6 +194,8 @@ impl FromStr for State {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -5,6 +5,10 @@ use clap::Parser as _;
 use payments::Config;
 use tokio::net::TcpListener;
 
+/// glibc's allocator took a third of what these services spend outside the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();

@@ -135,3 +135,6 @@ async fn write(
     store::insert_history(conn, &orders).await?;
     outbox::append(conn, events).await
 }
+
+#[cfg(test)]
+mod properties;

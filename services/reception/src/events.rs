@@ -108,3 +108,6 @@ fn outcome(change: &Change, changed: Changed) -> Outcome {
         Changed::Unknown => Outcome::DeadLetter(format!("there is no order {}", change.order_id)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,10 @@ use reception::config::Config;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 
+/// glibc's allocator took a third of what these services spend outside the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn order(state: State) -> Order {
+pub(crate) fn order(state: State) -> Order {
     let now = DateTime::UNIX_EPOCH;
     Order {
         order_id: OrderId(Uuid::nil()),
