@@ -14,7 +14,7 @@ use reception::{
 };
 use shop::harness::{Options, Shop, eventually};
 use sqlx::{PgConnection, PgPool};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, slice, time::Duration};
 use telemetry::propagation::TraceContext;
 use tokio::{task::JoinSet, try_join};
 use uuid::Uuid;
@@ -227,8 +227,8 @@ async fn what_waits_when_the_process_stops_is_committed_and_answered() {
 async fn an_order_stored_again_after_an_unknown_commit_is_our_own_success() {
     let shop = open().await;
     let new = new_order();
-    assert_eq!(store(&shop, &[new.clone()]).await, [Stored::New]);
-    assert_eq!(store(&shop, &[new.clone()]).await, [Stored::New]);
+    assert_eq!(store(&shop, slice::from_ref(&new)).await, [Stored::New]);
+    assert_eq!(store(&shop, slice::from_ref(&new)).await, [Stored::New]);
     assert_eq!(orders(&shop, &new).await, 1);
     shop.close().await;
 }
