@@ -206,8 +206,8 @@ async fn an_order_is_asked_after_ever_more_rarely() {
     let order = place_paid(&shop, 1).await;
     let reconciler = reconciler(&shop);
     let mut asked = 0;
-    for _ in 0..(24 * 60 / 5) {
-        pass_time(&shop, "5 minutes").await;
+    for _ in 0..(24 * 6) {
+        pass_time(&shop, "10 minutes").await;
         until_published(&shop.reception_pool()).await;
         asked += reconciler
             .ask()
