@@ -14,6 +14,8 @@ mod brewing;
 mod delivery;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
+// A network that breaks, and a process that is asked to leave, cost nobody an order.
+mod guarantee_lifecycle;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
 // Several relays share one outbox.
