@@ -24,6 +24,8 @@ mod guarantee_dead_letters;
 mod guarantee_inbox;
 // Handled, put back, or parked with its reason; poison blocks nobody.
 mod guarantee_outcomes;
+// A network that breaks, and a process that is asked to leave, cost nobody an order.
+mod guarantee_lifecycle;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.

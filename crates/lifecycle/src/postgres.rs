@@ -6,8 +6,10 @@
 //! gone: dropping a query's future does not cancel the query.
 //!
 //! Not guaranteed: noticing a vanished server while a statement runs. sqlx has no TCP
-//! keepalive; callers put a timeout around what must not hang. Needs PostgreSQL 17 for
-//! `transaction_timeout`; an older server refuses the connection.
+//! keepalive; callers put a timeout around what must not hang. What they give up on leaves
+//! the pool within seconds; but a connection whose server vanishes within the one round trip
+//! that sqlx makes when it comes back keeps its place until TCP gives up. Needs PostgreSQL 17
+//! for `transaction_timeout`; an older server refuses the connection.
 
 use crate::Stop;
 use anyhow::{Context as _, bail};
@@ -53,6 +55,15 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
+    /// Options that come from no command line.
+    pub fn new(database_url: impl Into<String>, database_connections: u32) -> Self {
+        Self {
+            database_url: Some(database_url.into()),
+            database_url_file: None,
+            database_connections,
+        }
+    }
+
     fn url(&self) -> anyhow::Result<String> {
         match (&self.database_url, &self.database_url_file) {
             (Some(url), None) => Ok(url.clone()),
@@ -92,6 +103,8 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
                 Ok(true)
             })
         })
+        // One whose caller gave up must not keep its place for ever.
+        .after_release(|connection, _| Box::pin(settle(connection)))
         // Both let a pool follow a database that moved, and shrink after a rush.
         .idle_timeout(Duration::from_secs(10 * 60))
         .max_lifetime(Duration::from_secs(30 * 60))
@@ -100,6 +113,20 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
 
 /// How long a connection may lie idle until it is asked whether it is alive.
 const ASK_AFTER: Duration = Duration::from_secs(1);
+/// What a connection that comes back gets to answer what it was asked. Longer than the
+/// server's limit for a statement, so that it bites only when the server has vanished.
+const RETURN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Waits for the answers that nobody waits for any more: to the statement of a caller who gave
+/// up, to a rollback. sqlx waits for them, too, when it pings what comes back, but without a
+/// limit. Costs nothing where no answer is due.
+///
+/// An error closes the connection without a goodbye that nobody would hear.
+async fn settle(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let settled = time::timeout(RETURN_PATIENCE, connection.flush()).await;
+    settled.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    Ok(true)
+}
 
 /// What one transaction or statement may take, seen from here: longer than the server's own
 /// limits, so that it bites only when the server has vanished without a word.

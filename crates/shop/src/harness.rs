@@ -172,12 +172,7 @@ impl Shop {
 
     /// A customer with a connection of their own. The books know what it was told.
     pub fn customer(&self) -> Customer {
-        self.customer_of(&self.reception)
-    }
-
-    /// A customer of another instance of reception.
-    pub fn customer_of(&self, reception: &Hosted) -> Customer {
-        Customer::new(&reception.url(), self.history.clone()).expect("the URL is our own")
+        Customer::new(&self.reception.url(), self.history.clone()).expect("the URL is our own")
     }
 
     /// The order as it is now.
