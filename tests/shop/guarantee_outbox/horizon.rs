@@ -40,7 +40,9 @@ async fn a_transaction_left_open_in_another_database_stalls_orders_and_is_named_
     // Not of a service, and not even in reception's database.
     let payments = shop.payments_pool();
     let stranger = begin_writing(&payments).await;
-    let order = shop.place(latte()).await;
+    // Again if a new process on a busy machine has no connection yet: then nothing was stored.
+    let place = async || shop.try_place(latte()).await;
+    let order = eventually("an order to be taken", place).await;
     measured(&collector, "events to be held", |c| {
         c.last(HORIZON_AGE) > Some(5.0)
     })
