@@ -156,10 +156,11 @@ async fn only_letter(keeper: &Hosted) -> DeadLetter {
     eventually("one dead letter", async || {
         let request = ListDeadLettersRequest::default();
         let listed = client.list_dead_letters(request).await;
-        let mut letters = listed.expect("it is up").into_inner().dead_letters;
+        let mut letters = listed.map_err(|status| format!("{status:?}"))?;
+        let letters = &mut letters.get_mut().dead_letters;
         match (letters.pop(), letters.len()) {
             (Some(only), 0) => Ok(only),
-            other => Err(other),
+            other => Err(format!("{other:?}")),
         }
     })
     .await

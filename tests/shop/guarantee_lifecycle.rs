@@ -83,7 +83,8 @@ async fn orders_are_taken_as_always_while_kafka_is_cut_off_or_silent() {
     let counts = proxy.counts();
     assert!(counts.broken > 0 && counts.held > 0, "{counts:?}");
     let books = shop.books(true).await.expect("the databases are up");
-    assert_eq!(books.summary.orders, [("READY".to_owned(), 40)]);
+    let ready = ("READY".to_owned(), 40);
+    assert!(books.summary.orders.contains(&ready), "{books}");
     shop.close().await;
 }
 

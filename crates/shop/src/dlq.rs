@@ -11,7 +11,7 @@ use proto::operations::v1::{
     ListDeadLettersRequest, ReplayDeadLetterRequest, ReplayResult,
     dead_letters_service_client::DeadLettersServiceClient,
 };
-use tonic::{Request, transport::Channel};
+use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::{dir::ShopDir, order::explain, part::Part, state::State};
 
@@ -235,8 +235,8 @@ fn patient<T>(message: T) -> Request<T> {
     rpc::client::request(message, PATIENCE)
 }
 
-/// What to do about an error.
-fn explained(status: &tonic::Status) -> anyhow::Error {
+/// What is wrong, and what to do about it.
+fn explained(status: &Status) -> anyhow::Error {
     let advice = match explain::reason(status).as_str() {
         "DEAD_LETTER_NOT_FOUND" => {
             "It may have been replayed or dropped meanwhile: `shop dlq list` shows what is left."
@@ -246,5 +246,10 @@ fn explained(status: &tonic::Status) -> anyhow::Error {
         "INVALID_REQUEST" => "`shop dlq --help` says what is expected.",
         _ => "`shop status` shows what is ill, `shop logs` what it says.",
     };
-    anyhow!("{}\n{advice}", text::clean_lines(&explain::details(status)))
+    // What is known says all in its message; the rest is shown with its details.
+    let said = match status.code() {
+        Code::NotFound | Code::FailedPrecondition | Code::Aborted => status.message().to_owned(),
+        _ => explain::details(status),
+    };
+    anyhow!("{}\n{advice}", text::clean_lines(&said))
 }

@@ -63,7 +63,7 @@ pub struct Options {
     /// Servers for this shop alone, because the test stops or kills them.
     pub own_servers: bool,
     /// Services reach Kafka through a proxy that can break: [`Servers::kafka_proxy`]. Implies own
-    /// servers.
+    /// servers, and services as child processes.
     pub kafka_proxy: bool,
     /// The same before Postgres: [`Servers::postgres_proxy`].
     pub postgres_proxy: bool,

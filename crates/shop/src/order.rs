@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use prost_types::Timestamp;
 use proto::reception::v1::{
-    Order, OrderHistoryEntry, OrderState, PlaceOrderItem, WatchOrderRequest,
+    Order, OrderHistoryEntry, OrderState, PlaceOrderItem, RefundState, WatchOrderRequest,
     reception_service_client::ReceptionServiceClient, watch_order_response::Update,
 };
 use tonic::{Request, Streaming, transport::Channel};
@@ -69,6 +69,11 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let over = follow(&customer, &order).await?;
     match over.state() {
         OrderState::Ready | OrderState::Collected => Ok(()),
+        state if over.refund_state() == RefundState::Pending => bail!(
+            "order {} ended {}; what was charged is to be refunded",
+            over.order_id,
+            name(state)
+        ),
         state => bail!("order {} ended {}", over.order_id, name(state)),
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn print(id: Id, letter: &DeadLetter) {
 }
 
 fn field(name: &str, value: &str) {
-    anstream::println!("  {name:<14}{}", clean(value));
+    anstream::println!("  {name:<14}{}", clean(value.trim_end()));
 }
 
 fn key(key: &[u8]) -> String {

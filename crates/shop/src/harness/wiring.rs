@@ -65,11 +65,10 @@ impl Wiring<'_> {
             settings.retain(|(known, _)| known != name);
             settings.push((name, value.clone()));
         }
-        let logs = self
-            .options
-            .processes
-            .then(|| shared::logs(self.name))
-            .transpose()?;
+        // Dropped in a test that fails, a consumer waits for the runtime that it blocks, if the
+        // proxy before Kafka runs on that.
+        let children = self.options.processes || self.options.kafka_proxy;
+        let logs = children.then(|| shared::logs(self.name)).transpose()?;
         Hosted::new(service, settings, logs)
     }
 }
