@@ -14,8 +14,8 @@ pub async fn tell_again(conn: &mut PgConnection, order_ids: &BTreeSet<Uuid>) -> 
         return Ok(());
     }
     let rows = sqlx::query(
-        "select order_id, state, revision, drinks_total, drinks_made, traceparent, tracestate, \
-             update_time \
+        "select order_id, state, revision, drinks_total, drinks_made, fail_reason, \
+             traceparent, tracestate, update_time \
          from tickets where order_id = any($1)",
     )
     .bind(order_ids.iter().copied().collect::<Vec<_>>())
