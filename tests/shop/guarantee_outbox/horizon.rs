@@ -10,11 +10,12 @@ use proto::reception::v1::OrderState;
 use shop::{
     customers::latte,
     dir::{self, ShopDir},
-    harness::{Options, Shop, eventually},
+    harness::{Options, Shop, eventually, patience},
     services::Service,
 };
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use std::fs;
+use tokio::time::timeout;
 
 const HORIZON_AGE: &str = "coffeeshop.outbox.horizon.age";
 const UNSENT_AGE: &str = "coffeeshop.outbox.unsent.age";
@@ -95,11 +96,14 @@ async fn our_own_connections_cannot_hold_the_horizon_back_for_long() {
     let nothing = relay.publish_batch().await.expect("both are up");
     assert_eq!(nothing, Published::default(), "it waits for both");
     // Never done, though every statement is quick.
-    while sqlx::query("select pg_sleep(0.2)")
-        .execute(&mut *busy)
-        .await
-        .is_ok()
-    {}
+    let ended = timeout(patience(), async {
+        while sqlx::query("select pg_sleep(0.2)")
+            .execute(&mut *busy)
+            .await
+            .is_ok()
+        {}
+    });
+    ended.await.expect("the server ends it");
     let asked = sqlx::query("select 1").execute(&mut *idle).await;
     assert!(asked.is_err(), "the server has ended it");
     crate::post::publish(&mut relay, 1).await;

@@ -75,8 +75,8 @@ impl Sender {
 
     /// Sends all rows and waits for all answers, as long as Kafka is away if need be.
     pub(super) async fn send(&mut self, rows: &[Row]) -> Vec<Ack> {
-        // Crash here, or whoever waits gives up: the next batch starts with a producer
-        // that does not send this one beside it.
+        // Until all answers are in. Whoever waits may give up: the next batch then starts
+        // with a producer that does not send this one beside it.
         self.spent = true;
         let mut acks = self.send_together(rows.iter()).await;
         if acks.iter().any(is_suspect) {
