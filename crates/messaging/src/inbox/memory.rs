@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-/// How far the inbox's memory reaches.
+/// Which table has no partition for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoPlace {
     /// For an id: that lies with the message, and will not change.
