@@ -2,7 +2,7 @@
 
 use super::settle::{Refused, Settled};
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor, PgPool, types::Json};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, types::Json};
 use std::collections::BTreeMap;
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
@@ -76,22 +76,26 @@ impl Cursor {
 /// it. One long writing transaction, even in another database of the same server,
 /// holds the horizon back: every connection of ours therefore has a
 /// `transaction_timeout`.
+///
+/// The limit is part of the text: as a parameter it would have Postgres plan the statement
+/// anew every time, which takes as long as running it.
 pub(super) async fn unsent(pool: &PgPool, owner: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
+    let statement = format!(
         "select p.part, p.epoch, o.xid::text::bigint as xid, o.seq, o.event_id, o.event_type, \
                 o.order_id, o.revision, o.occur_time, o.payload, o.traceparent, o.tracestate \
          from outbox_parts p cross join lateral ( \
              select * from outbox \
              where part = p.part and (xid, seq) > (p.cursor_xid, p.cursor_seq) \
                and xid < pg_snapshot_xmin(pg_current_snapshot()) \
-             order by xid, seq limit $2) o \
+             order by xid, seq limit {limit}) o \
          where p.owner = $1 and p.lease_expire_time > now() \
          order by p.part, o.xid, o.seq",
-    )
-    .bind(owner)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
+    );
+    // A number, and the same one for as long as the process runs.
+    sqlx::query_as(AssertSqlSafe(statement))
+        .bind(owner)
+        .fetch_all(pool)
+        .await
 }
 
 /// Moves cursors, and parks what they pass that Kafka will never take. Returns the
