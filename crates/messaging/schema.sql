@@ -47,21 +47,26 @@ insert into outbox_parts (part) select generate_series(0, 7);
 -- transaction ids have not come as far: its rows would wait until they have, and what
 -- is written until then would lie below the cursors. Brings rows and cursors to the
 -- ids of this cluster, in the sequence they had, and returns how many events are
--- unsent. Called needlessly, or while others write, it loses nothing either: whoever
--- writes now has an id above the horizon, where the cursors come to stand.
+-- unsent. Whoever writes events waits for it. Called needlessly, it changes nothing that
+-- matters. What was written here before the call lies under a cursor from elsewhere, and
+-- is told from what was sent there by its id alone: in doubt it is sent again.
 create function outbox_restored() returns bigint language plpgsql as $$
 declare
     horizon xid8;
+    reached xid8;
     unsent  bigint;
 begin
+    lock table outbox in share row exclusive mode;
     lock table outbox_parts in exclusive mode;
+    -- A transaction that has an id and no event yet may write one later, under that id.
     horizon := pg_snapshot_xmin(pg_current_snapshot());
-    update outbox o set xid = '0' from outbox_parts p
-        where o.part = p.part and o.xid >= horizon
-          and (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq);
+    reached := pg_snapshot_xmax(pg_current_snapshot());
     update outbox o set xid = pg_current_xact_id() from outbox_parts p
-        where o.part = p.part and (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq);
+        where o.part = p.part and ((o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)
+            or p.cursor_xid >= reached and o.xid < reached and o.xid <> '0');
     get diagnostics unsent = row_count;
+    update outbox o set xid = '0' from outbox_parts p
+        where o.part = p.part and o.xid >= reached and o.xid <> pg_current_xact_id();
     update outbox_parts set cursor_xid = horizon, cursor_seq = 0, epoch = epoch + 1,
                             owner = null, lease_expire_time = '-infinity';
     return unsent;

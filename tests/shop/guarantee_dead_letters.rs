@@ -106,15 +106,56 @@ async fn what_names_its_order_only_by_its_key_is_dropped_with_a_warning() {
 }
 
 #[tokio::test]
-async fn an_order_that_the_barista_was_never_to_hear_of_is_given_up_even_while_it_is_brewed() {
-    // Eighteen seconds for a latte.
-    let slow = Options::default().with(Service::Barista, "BREW_SCALE", "4");
+async fn an_order_whose_event_is_never_published_fails_with_its_money_owed() {
+    let shop = crate::open().await;
+    shop.barista.stop().await.expect("it ends well");
+    let order = shop.place(latte()).await;
+    let letter = park_as_unpublished(&shop).await;
+    assert_eq!((letter.partition, letter.offset), (None, None));
+    let dropped = give_up(&shop.reception, &letter, "Kafka will not have it").await;
+    assert_eq!(dropped.consequence(), DropConsequence::OrderFails);
+    // It did go through, which is what nobody can know of an answer that was lost.
+    shop.barista.start().await.expect("it starts");
+    let failed = shop.until(&order, OrderState::Failed).await;
+    assert_eq!(failed.refund_state(), RefundState::Pending);
+    let given_up = "select count(*) from tickets where state = 'FAILED'";
+    until(&shop.barista_pool(), given_up, 1).await;
+    let drinks = count(&shop.barista_pool(), "select count(*) from drinks").await;
+    assert_eq!(drinks, 0, "nobody brews it");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_brewed_goes_on_whatever_is_dropped_of_its_events() {
+    // Two seconds for a latte.
+    let slow = Options::default().with(Service::Barista, "BREW_SCALE", "0.5");
     let shop = crate::open_with(slow).await;
     let order = shop.place(latte()).await;
-    let in_hand = "select count(*) from drinks where state = 'BREWING'";
-    until(&shop.barista_pool(), in_hand, 1).await;
-    // As the relay parks what Kafka refused for good. Here it did go through, which is what
-    // nobody can know of an answer that was lost.
+    shop.until(&order, OrderState::Preparing).await;
+    let letter = park_as_unpublished(&shop).await;
+    let dropped = give_up(&shop.reception, &letter, "Kafka will not have it").await;
+    assert_eq!(dropped.consequence(), DropConsequence::OrderUnaffected);
+    shop.until_ready(&order).await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_made_is_parked_once_however_often_it_is_asked_after() {
+    let hasty = Options::default().with(Service::Reception, "RECONCILE_AFTER", "300ms");
+    let shop = crate::open_with(hasty).await;
+    let order = park_an_order(&shop).await;
+    let asked = "select count(*) from inbox";
+    until(&shop.barista_pool(), asked, 4).await;
+    // One of OrderPaid, one of all questions.
+    let letters = count(&shop.barista_pool(), "select count(*) from dead_letters").await;
+    assert_eq!(letters, 2);
+    mend(&shop).await;
+    shop.until_ready(&order).await;
+    shop.close().await;
+}
+
+/// As the relay parks what Kafka refused for good.
+async fn park_as_unpublished(shop: &Shop) -> DeadLetter {
     let unpublished = "insert into dead_letters \
         (consumer, topic, event_id, revision, headers, key, payload, reason) \
         select 'relay', 'orders.v1', event_id, revision, jsonb_build_object( \
@@ -123,18 +164,7 @@ async fn an_order_that_the_barista_was_never_to_hear_of_is_given_up_even_while_i
             convert_to(order_id::text, 'UTF8'), payload, 'too large' \
         from outbox where event_type like '%OrderPaid'";
     execute(&shop.reception_pool(), unpublished).await;
-
-    let letter = only_letter(&shop.reception).await;
-    assert_eq!((letter.partition, letter.offset), (None, None));
-    let dropped = give_up(&shop.reception, &letter, "Kafka will not have it").await;
-    assert_eq!(dropped.consequence(), DropConsequence::OrderFails);
-    let failed = shop.until(&order, OrderState::Failed).await;
-    assert_eq!(failed.refund_state(), RefundState::Pending);
-    let given_up = "select count(*) from tickets where state = 'FAILED'";
-    until(&shop.barista_pool(), given_up, 1).await;
-    let drinks = count(&shop.barista_pool(), "select count(*) from drinks").await;
-    assert_eq!(drinks, 0, "nobody brews it any more");
-    shop.close().await;
+    only_letter(&shop.reception).await
 }
 
 /// An order that the barista cannot make: one recipe is gone.

@@ -67,7 +67,7 @@ pub struct Limits {
     /// How long an item may wait for its turn. Then it is taken back, and its caller
     /// told that nothing was committed.
     pub wait: Duration,
-    /// What the statements of a batch get, and again what its COMMIT gets.
+    /// What each of these gets: BEGIN, the statements of a batch, and its COMMIT.
     pub patience: Duration,
 }
 

@@ -31,7 +31,8 @@ mod receive;
 /// A consumer that runs and delivers nothing.
 mod watchdog;
 
-pub(crate) use apply::{Refusal, insert_ids, refusal};
+pub(crate) use apply::{Refusal, refusal};
+pub(crate) use memory::{Recorded, record};
 pub(crate) use receive::Received;
 pub use receive::{Message, Origin};
 
@@ -50,13 +51,7 @@ use rdkafka::{
 };
 use sqlx::{PgConnection, PgPool};
 use std::{
-    collections::{HashMap, HashSet},
-    future::Future,
-    mem,
-    ops::AddAssign,
-    slice,
-    sync::Arc,
-    time::Duration,
+    collections::HashMap, future::Future, mem, ops::AddAssign, slice, sync::Arc, time::Duration,
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -190,6 +185,17 @@ pub struct Processed {
     pub held_back: usize,
     /// Consumers replaced because they delivered nothing.
     pub replaced_consumers: usize,
+}
+
+impl Processed {
+    /// A message that cannot be handled. One that was parked before is absorbed.
+    fn count(&mut self, parked: bool) {
+        if parked {
+            self.dead_letters += 1;
+        } else {
+            self.absorbed += 1;
+        }
+    }
 }
 
 impl AddAssign for Processed {
@@ -395,12 +401,12 @@ impl<H: Handler> Inbox<H> {
     async fn one_by_one(&mut self) -> Result<Processed, Error> {
         let mut total = Processed::default();
         let mut next = HashMap::new();
-        let mut held = HashSet::new();
+        let mut held: HashMap<i32, (&Origin, String)> = HashMap::new();
         for delivery in &self.batch {
             let received = &delivery.received;
             let partition = received.origin.partition;
             self.watchdog.saw(partition);
-            if held.contains(&partition) {
+            if held.contains_key(&partition) {
                 total.held_back += 1;
                 continue;
             }
@@ -411,13 +417,17 @@ impl<H: Handler> Inbox<H> {
                 }
                 Attempt::Retry(reason) => {
                     total.held_back += 1;
-                    held.insert(partition);
-                    self.holds.hold(&self.consumer, &received.origin, &reason);
+                    held.insert(partition, (&received.origin, reason));
                     continue;
                 }
             }
             self.holds.forget(partition);
             next.insert(partition, received.origin.offset + 1);
+        }
+        // Not before all of the batch was tried: an error above leaves the whole of it for
+        // the next call, which would then forget a partition that is paused.
+        for (origin, reason) in held.into_values() {
+            self.holds.hold(&self.consumer, origin, &reason);
         }
         self.handler.committed();
         self.store_offsets(&next);
@@ -473,6 +483,11 @@ impl<H: Handler> Inbox<H> {
         }
         // The topic may have been wiped with all of Kafka: make it anew.
         self.subscribed &= !error.is_unknown_topic();
+        // A consumer that the group has thrown out for good delivers nothing any more,
+        // even if the cause is mended.
+        if self.consumer.client().fatal_error().is_some() {
+            self.replace_consumer();
+        }
         stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
     }
 }

@@ -154,7 +154,7 @@ impl Relay {
         self.sender.prepare().await?;
         // It may wait as long as Kafka is away. Leases that run out meanwhile would make
         // every relay of the service send the same events.
-        let acks = self.leases.kept_while(self.sender.send(&rows)).await?;
+        let acks = self.leases.kept_while(self.sender.send(&rows)).await;
         // Crash here: Kafka has the events, the cursor does not know. They are
         // published again, and the consumers' inboxes absorb them.
         let settled = settled(&rows, acks);
@@ -240,15 +240,27 @@ impl Relay {
             };
         }
         // Who writes events has stopped before us: what they wrote last goes out now.
-        let rest = async { while self.publish_batch().await.is_ok_and(|p| !p.is_nothing()) {} };
-        if tokio::time::timeout(STOP_PATIENCE, rest).await.is_err() {
-            tracing::warn!(
-                topic = self.sender.topic,
-                "events are left in the outbox for the next start"
-            );
+        match tokio::time::timeout(STOP_PATIENCE, self.publish_rest()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.leave_rest(&chain(&error)),
+            Err(_) => self.leave_rest("no time left"),
         }
         self.farewell().await;
         Ok(())
+    }
+
+    async fn publish_rest(&mut self) -> Result<(), Error> {
+        while !self.publish_batch().await?.is_nothing() {}
+        Ok(())
+    }
+
+    fn leave_rest(&self, error: &str) {
+        let topic = &self.sender.topic;
+        tracing::warn!(
+            error,
+            topic,
+            "events are left in the outbox for the next start"
+        );
     }
 
     /// Waits for a wake, or the pause. Returns the next pause.

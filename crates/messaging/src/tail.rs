@@ -16,7 +16,8 @@ use uuid::Uuid;
 /// Between two looks while somebody watches and this process writes nothing: how late
 /// a change made by another instance may be seen.
 const POLL_WATCHED: Duration = Duration::from_millis(50);
-/// Between two looks while nobody watches: only the cursor has to keep up.
+/// Between two looks while nobody watches: only the cursor has to keep up. The first to
+/// watch may wait this long for a change made by another instance.
 const POLL_UNWATCHED: Duration = Duration::from_millis(500);
 /// The most rows read at a time.
 const BATCH: i64 = 1_000;

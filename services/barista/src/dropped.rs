@@ -23,15 +23,15 @@ impl GiveUp for Orders {
         reason: &str,
     ) -> sqlx::Result<Consequence> {
         let order_id = message.order_id;
-        let order_revision = match self.decode(message) {
-            Ok(heard) => heard.revision,
+        let (order_revision, given_up) = match self.decode(message) {
+            Ok(heard) => (heard.revision, heard.gives_up()),
             Err(Skipped::NotOurs) => {
                 return Ok(Consequence::Unaffected(format!(
                     "It asked nothing of the barista: order {order_id} goes on."
                 )));
             }
             // What this version cannot read may have been all that asked for the order.
-            Err(Skipped::DeadLetter(_)) => 0,
+            Err(Skipped::DeadLetter(_)) => (0, false),
         };
         let tombstone = NewTicket {
             ticket: Ticket::failed(order_id, reason.to_owned(), message.trace.clone()),
@@ -39,6 +39,12 @@ impl GiveUp for Orders {
             drinks: Vec::new(),
         };
         if store::queue(conn, vec![tombstone]).await?.is_empty() {
+            if given_up {
+                return Ok(Consequence::MayWait(format!(
+                    "Order {order_id} has a ticket, and is still made, though reception has \
+                     given it up."
+                )));
+            }
             return Ok(Consequence::Unaffected(format!(
                 "Order {order_id} has a ticket, which goes on as it is."
             )));

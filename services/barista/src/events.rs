@@ -87,6 +87,13 @@ pub struct Heard {
     trace: TraceContext,
 }
 
+impl Heard {
+    /// Whether nothing of the order is to be made any more.
+    pub fn gives_up(&self) -> bool {
+        matches!(self.wish, Wish::GiveUp(_))
+    }
+}
+
 /// What is to become of an order.
 #[derive(Debug)]
 enum Wish {

@@ -107,10 +107,14 @@ pub fn now() -> DateTime<Utc> {
 
 /// Applies one change to a locked order, in memory.
 fn fold(locked: &mut Locked, change: &Change) -> Changed {
-    let heard = change.ticket_revision.unwrap_or(locked.ticket_revision);
-    if change.ticket_revision.is_some() && heard <= locked.ticket_revision {
+    let heard = change.ticket_revision.unwrap_or(0);
+    // A ticket that failed ends its order whatever its revision: a barista that has lost
+    // its book counts from one again.
+    let last_word = matches!(change.event, Event::CannotBeMade { .. });
+    if change.ticket_revision.is_some() && heard <= locked.ticket_revision && !last_word {
         return Changed::Absorbed(locked.order.clone());
     }
+    let heard = heard.max(locked.ticket_revision);
     match locked.order.clone().apply(change.event.clone(), now()) {
         Transition::Applied(order) => {
             (locked.order, locked.ticket_revision) = (order.clone(), heard);

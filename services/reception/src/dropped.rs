@@ -3,16 +3,20 @@
 use crate::{
     change::{self, Change, Changed},
     events::Tickets,
-    order::{Event, OrderId},
+    order::{Event, OrderId, State},
+    store,
 };
 use messaging::{
     dead_letters::{Consequence, GiveUp},
     inbox::Message,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// What the barista starts on.
 const PAID: &str = "coffeeshop.reception.v1.OrderPaid";
+/// What asks it again.
+const OVERDUE: &str = "coffeeshop.reception.v1.OrderOverdue";
 /// What makes it stop.
 const FAILED: &str = "coffeeshop.reception.v1.OrderFailed";
 
@@ -31,7 +35,8 @@ impl GiveUp for Tickets {
     }
 
     /// Of an order that the barista never hears of nothing can be made: reception decides
-    /// for it.
+    /// for it. One that is PREPARING it has heard of by another event. Not guaranteed: that
+    /// an order which is still PAID was not heard of; what is made of it then is wasted.
     async fn unpublished(
         &self,
         conn: &mut PgConnection,
@@ -40,16 +45,27 @@ impl GiveUp for Tickets {
     ) -> sqlx::Result<Consequence> {
         let order_id = event.order_id;
         match event.event_type.as_str() {
-            PAID => cannot_be_made(conn, event, reason).await,
+            PAID if is_paid(conn, order_id).await? => cannot_be_made(conn, event, reason).await,
+            OVERDUE => Ok(Consequence::MayWait(format!(
+                "Order {order_id} is asked after again."
+            ))),
             FAILED => Ok(Consequence::MayWait(format!(
                 "The barista is not told that order {order_id} has FAILED. If it has a ticket, \
                  it is still made."
             ))),
             _ => Ok(Consequence::Unaffected(format!(
-                "Nobody acts on it: order {order_id} goes on."
+                "Nobody waits for it: order {order_id} goes on."
             ))),
         }
     }
+}
+
+/// Locks the order, so that it stays as it is found.
+async fn is_paid(conn: &mut PgConnection, order_id: Uuid) -> sqlx::Result<bool> {
+    let locked = store::lock(conn, &[OrderId(order_id)]).await?;
+    Ok(locked
+        .iter()
+        .any(|locked| locked.order.state == State::Paid))
 }
 
 async fn cannot_be_made(

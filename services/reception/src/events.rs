@@ -92,7 +92,7 @@ fn event(ticket: TicketEvent) -> Result<Event, Skipped> {
     }
 }
 
-/// Why a ticket failed. An event that only repeats the ticket's snapshot does not say.
+/// Why a ticket failed. A case that this version does not know does not say.
 fn reason(case: Option<Case>) -> String {
     match case {
         Some(Case::Failed(failed)) => failed.reason,

@@ -9,7 +9,8 @@
 //! between, in either direction, is said once more, and the revisions see to it that
 //! it has its effect once.
 //! Not guaranteed: an order that this database does not know. Nobody can ask after it;
-//! what the barista says of it becomes a dead letter.
+//! what the barista says of it becomes a dead letter. Nor that a lost OrderFailed is
+//! said again: what the barista makes of such an order is wasted.
 //!
 //! Any number of instances may run: each takes orders by putting the next time off.
 

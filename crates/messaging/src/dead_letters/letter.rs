@@ -25,8 +25,8 @@ pub struct DeadLetter {
     pub kafka_offset: Option<i64>,
     /// Kafka's timestamp in milliseconds since 1970; -1 if it has none.
     pub kafka_time_ms: Option<i64>,
-    /// Absent if the headers could not be read when it was parked. If it is there, the
-    /// inbox knows it.
+    /// Absent if the headers could not be read when it was parked, or if the inbox had no
+    /// place for it. If it is there, the inbox knows it.
     pub event_id: Option<Uuid>,
     /// Of an event that could not be published: the headers do not say.
     pub revision: Option<i64>,

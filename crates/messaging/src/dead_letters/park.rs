@@ -3,19 +3,27 @@
 use crate::inbox::Received;
 use sqlx::PgConnection;
 
-/// Parks a message with the reason why it could not be handled. Parking the same
-/// message again changes nothing.
+/// Parks a message with the reason why it could not be handled. Returns whether it was
+/// parked. `remembered` says that the inbox knows the message's id, if it has one.
+///
+/// Not if it was before, or if an event of the same type about the same order is parked
+/// for the same reason: an order that cannot be made is asked after again and again, and
+/// one letter of it is enough for whoever decides.
 pub(crate) async fn park(
     conn: &mut PgConnection,
     consumer: &str,
     received: &Received,
+    remembered: bool,
     reason: &str,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let origin = &received.origin;
-    sqlx::query(
+    let parked = sqlx::query(
         "insert into dead_letters (consumer, topic, kafka_partition, kafka_offset, kafka_time_ms, \
                                    event_id, headers, key, payload, reason) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
+         where not exists (select from dead_letters \
+                           where consumer = $1 and key = $8 and reason = $10 \
+                             and headers->>'ce_type' = $7->>'ce_type') \
          on conflict on constraint dead_letters_origin_key do nothing",
     )
     .bind(consumer)
@@ -28,6 +36,7 @@ pub(crate) async fn park(
             .message
             .as_ref()
             .ok()
+            .filter(|_| remembered)
             .map(|message| message.event_id),
     )
     .bind(sqlx::types::Json(&received.headers))
@@ -35,15 +44,19 @@ pub(crate) async fn park(
     .bind(received.payload.as_deref())
     .bind(reason)
     .execute(conn)
-    .await?;
-    let (partition, offset) = (origin.partition, origin.offset);
-    tracing::error!(
-        consumer,
-        topic = origin.topic,
-        partition,
-        offset,
-        reason,
-        "dead letter"
-    );
-    Ok(())
+    .await?
+    .rows_affected()
+        > 0;
+    if parked {
+        let (partition, offset) = (origin.partition, origin.offset);
+        tracing::error!(
+            consumer,
+            topic = origin.topic,
+            partition,
+            offset,
+            reason,
+            "dead letter"
+        );
+    }
+    Ok(parked)
 }

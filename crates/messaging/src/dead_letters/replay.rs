@@ -3,7 +3,7 @@
 use super::{DeadLetter, store};
 use crate::{
     event::Malformed,
-    inbox::{self, Error, Handler, Message, Outcome, Refusal, Skipped},
+    inbox::{self, Error, Handler, Message, Outcome, Recorded, Refusal, Skipped},
 };
 use lifecycle::postgres::bounded;
 use sqlx::{Connection as _, PgConnection};
@@ -67,16 +67,13 @@ async fn handle<H: Handler>(
         Err(Skipped::NotOurs) => return Ok(Replayed::Absorbed),
         Err(Skipped::DeadLetter(reason)) => return Ok(Replayed::StillDead(reason)),
     };
-    // Parked unread, its id is not in the inbox: a twin of it may have been handled since.
-    // One that was read is there already, which is why no topic can be replayed past it.
-    if letter.event_id.is_none() {
-        let id = vec![message.event_id];
-        if bounded(inbox::insert_ids(conn, consumer, id))
-            .await?
-            .is_empty()
-        {
-            return Ok(Replayed::Absorbed);
-        }
+    // Parked unread, or without a place in the inbox: a twin of it may have been handled
+    // since. An id that was recorded is there already, which is why no topic can be
+    // replayed past it.
+    if letter.event_id.is_none()
+        && bounded(inbox::record(conn, consumer, message.event_id)).await? == Recorded::Known
+    {
+        return Ok(Replayed::Absorbed);
     }
     let mut outcomes = bounded(handler.handle(conn, &[&event])).await?;
     match (outcomes.pop(), outcomes.len()) {

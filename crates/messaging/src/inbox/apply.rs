@@ -3,7 +3,7 @@
 use super::{
     Error, Handler, Outcome, Processed, Received,
     delivery::{Content, Delivery},
-    memory::{self, NoPlace},
+    memory::{self, NoPlace, Recorded},
 };
 use crate::dead_letters;
 use chrono::Utc;
@@ -55,8 +55,13 @@ pub(super) async fn transaction<H: Handler>(
         // The outcome of a COMMIT that failed is unknown. The batch is tried again;
         // if it was committed, it meets its ids.
         Attempt::Committed(_) => bounded(tx.commit()).await?,
+        // The server may have ended the transaction, and the connection with it, at a time
+        // limit. Nothing depends on the rollback; if the server is away, the next
+        // transaction says so.
         Attempt::Retry(_) | Attempt::Poison(_) | Attempt::NotNeeded(_) => {
-            bounded(tx.rollback()).await?
+            if let Err(error) = bounded(tx.rollback()).await {
+                tracing::debug!(%error, "rolled back by the server");
+            }
         }
     }
     Ok(attempt)
@@ -70,17 +75,28 @@ pub(super) async fn park(
     received: &Received,
     reason: &str,
 ) -> Result<Processed, Error> {
-    let mut tx = pool.begin().await?;
-    if let Ok(message) = &received.message {
-        memory::record(&mut tx, consumer, message.event_id).await?;
-    }
-    dead_letters::park(&mut tx, consumer, received, reason).await?;
-    tx.commit().await?;
-    Ok(Processed {
-        received: 1,
-        dead_letters: 1,
-        ..Processed::default()
+    bounded(async {
+        let mut tx = pool.begin().await?;
+        let recorded = match &received.message {
+            Ok(message) => Some(memory::record(&mut tx, consumer, message.event_id).await?),
+            Err(_) => None,
+        };
+        let mut processed = Processed {
+            received: 1,
+            ..Processed::default()
+        };
+        if recorded == Some(Recorded::Known) {
+            processed.duplicates = 1;
+        } else {
+            let remembered = recorded == Some(Recorded::New);
+            let parked = dead_letters::park(&mut tx, consumer, received, remembered, reason);
+            processed.count(parked.await?);
+        }
+        tx.commit().await?;
+        Ok(processed)
     })
+    .await
+    .map_err(Error::from)
 }
 
 async fn apply<H: Handler>(
@@ -108,8 +124,7 @@ async fn apply<H: Handler>(
                 events.push(event);
             }
             Content::Poison(reason) => {
-                dead_letters::park(conn, consumer, received, reason).await?;
-                processed.dead_letters += 1;
+                processed.count(dead_letters::park(conn, consumer, received, true, reason).await?);
             }
         }
     }
@@ -120,8 +135,7 @@ async fn apply<H: Handler>(
             Outcome::Absorbed(_) => processed.absorbed += 1,
             Outcome::Retry(reason) => return Ok(Attempt::Retry(reason)),
             Outcome::DeadLetter(reason) => {
-                dead_letters::park(conn, consumer, received, &reason).await?;
-                processed.dead_letters += 1;
+                processed.count(dead_letters::park(conn, consumer, received, true, &reason).await?);
             }
         }
     }

@@ -50,17 +50,37 @@ pub(super) fn reason(event_id: Uuid, now: DateTime<Utc>) -> String {
     }
 }
 
-/// Records the id of a message that is parked, if it has a place. Without one it is refused
-/// whenever it is delivered, and the dead letter is told apart by its origin.
-pub(super) async fn record(
+/// What became of an id that was to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It is remembered from now on.
+    New,
+    /// It was before.
+    Known,
+    /// It has no place, and is refused whenever it is delivered.
+    NoPlace,
+}
+
+/// Records the id of a message, if it has a place.
+pub(crate) async fn record(
     conn: &mut PgConnection,
     consumer: &str,
     event_id: Uuid,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Recorded> {
     let mut savepoint = conn.begin().await?;
     match apply::insert_ids(&mut savepoint, consumer, vec![event_id]).await {
-        Ok(_) => savepoint.commit().await,
-        Err(error) if no_place(&error) == Some(NoPlace::InInbox) => savepoint.rollback().await,
+        Ok(new) => {
+            savepoint.commit().await?;
+            Ok(if new.is_empty() {
+                Recorded::Known
+            } else {
+                Recorded::New
+            })
+        }
+        Err(error) if no_place(&error) == Some(NoPlace::InInbox) => {
+            savepoint.rollback().await?;
+            Ok(Recorded::NoPlace)
+        }
         Err(error) => Err(error),
     }
 }

@@ -75,7 +75,7 @@ impl Cursor {
 /// `pg_snapshot_xmin` is over, so no row can appear below a cursor that stays under
 /// it. One long writing transaction, even in another database of the same server,
 /// holds the horizon back: every connection of ours therefore has a
-/// `transaction_timeout`.
+/// `transaction_timeout`, migrations apart.
 ///
 /// The limit is part of the text: as a parameter it would have Postgres plan the statement
 /// anew every time, which takes as long as running it.

@@ -8,6 +8,9 @@ use serde::Serialize;
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 
+/// Between two looks at what is not READY: they count rows on the server that is measured.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// The READY orders of a run.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
 pub(super) struct Ready {
@@ -53,7 +56,7 @@ pub(super) async fn until_ready(reception: &PgPool, patience: Duration) -> Resul
         match unfinished {
             0 => return Ok(()),
             n if Instant::now() > deadline => bail!("{n} orders are not READY after {patience:?}"),
-            _ => sleep(Duration::from_millis(100)).await,
+            _ => sleep(LOOK_EVERY).await,
         }
     }
 }

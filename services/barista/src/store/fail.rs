@@ -20,11 +20,14 @@ pub async fn fail(conn: &mut PgConnection, reasons: &BTreeMap<Uuid, String>) -> 
     let unmade = tickets
         .into_iter()
         .filter(|(_, ticket)| matches!(ticket.state, State::Queued | State::Started));
+    let unmade: Vec<_> = unmade.collect();
+    let failing: Vec<Uuid> = unmade.iter().map(|(order_id, _)| *order_id).collect();
+    sqlx::query("delete from drinks where order_id = any($1) and state <> 'MADE'")
+        .bind(failing)
+        .execute(&mut *conn)
+        .await?;
+    // One by one: each has its own reason, and there are few.
     for (order_id, ticket) in unmade {
-        sqlx::query("delete from drinks where order_id = $1 and state <> 'MADE'")
-            .bind(order_id)
-            .execute(&mut *conn)
-            .await?;
         let reason = reasons.get(&order_id).cloned().unwrap_or_default();
         let locked = BTreeMap::from([(order_id, ticket)]);
         tickets::advance(

@@ -4,7 +4,8 @@
 //! drinks in hand, and a barista has two hands for one drink.
 //! Guarantee: a drink is with one barista, and a barista with one drink, at a time. A
 //! drink whose lease ran out is open to all again, and its barista is free.
-//! Not guaranteed: that a drink is brewed once. Who brews on after the lease wastes the
+//! Not guaranteed: that a barista whose order was given up has put its drink down before
+//! the next one. Nor that a drink is brewed once. Who brews on after the lease wastes the
 //! coffee; the booking decides, by the attempt.
 
 use super::{

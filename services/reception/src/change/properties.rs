@@ -36,3 +36,24 @@ proptest! {
         prop_assert_eq!(last.map(|(revision, _, state)| (revision, state)), Some(found));
     }
 }
+
+#[test]
+fn a_ticket_that_failed_is_heard_whatever_its_revision() {
+    let mut locked = Locked {
+        order: order(State::Preparing),
+        ticket_revision: 2,
+    };
+    let change = Change {
+        order_id: locked.order.order_id,
+        event: Event::CannotBeMade {
+            reason: "the book was lost".to_owned(),
+        },
+        ticket_revision: Some(1),
+        trace: TraceContext::default(),
+    };
+    assert!(matches!(fold(&mut locked, &change), Changed::Applied(_)));
+    assert_eq!(
+        (locked.order.state, locked.ticket_revision),
+        (State::Failed, 2)
+    );
+}
