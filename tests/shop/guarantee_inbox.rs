@@ -157,11 +157,17 @@ async fn a_rebalance_waits_for_the_batch_in_hand() {
         (shares[0] > 0 && shares[1] > 0).then_some(()).ok_or(shares)
     })
     .await;
-    while total.done < published {
+    eventually("all to be handled", async || {
         let steps = join!(brief_step(&mut first), brief_step(&mut second));
         total += steps.0;
         total += steps.1;
-    }
+        if total.done >= published {
+            Ok(())
+        } else {
+            Err(total)
+        }
+    })
+    .await;
     assert_eq!((total.done, total.duplicates), (published, 0));
     assert_eq!(post.effects().await, published as i64);
     post.close().await;

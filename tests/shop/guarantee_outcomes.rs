@@ -4,7 +4,10 @@
 use crate::{
     letter::Letter,
     log,
-    post::{Effects, Post, REFUSED, RETRIED, event, garbage, order_id, process, publish, step},
+    post::{
+        Effects, Post, REFUSED, RETRIED, event, garbage, order_id, process, process_until, publish,
+        step,
+    },
     raw_produce,
 };
 use messaging::{
@@ -274,22 +277,13 @@ async fn a_message_that_waits_for_a_lock_costs_its_neighbors_two_of_its_tries() 
 
 /// When the message is tried and put back.
 async fn next_try(inbox: &mut Inbox<Effects>) -> Instant {
-    loop {
-        let processed = step(inbox).await;
-        if processed.held_back > 0 {
-            return Instant::now();
-        }
-    }
+    process_until(inbox, |processed| processed.held_back > 0).await;
+    Instant::now()
 }
 
 /// The next step that does something.
 async fn something(inbox: &mut Inbox<Effects>) -> Processed {
-    loop {
-        let processed = step(inbox).await;
-        if processed != Processed::default() {
-            return processed;
-        }
-    }
+    process_until(inbox, |processed| *processed != Processed::default()).await
 }
 
 async fn reasons(post: &Post) -> Vec<String> {

@@ -177,7 +177,7 @@ async fn a_reception_that_sleeps_through_its_lease_repeats_events_and_moves_no_c
 }
 
 #[tokio::test]
-async fn a_reception_that_is_stopped_hands_its_parts_over_at_once() {
+async fn the_parts_of_a_reception_that_is_stopped_are_taken_at_the_next_look_of_another() {
     const LEASE: Duration = Duration::from_secs(30);
     let shop = receptions(&format!("{}s", LEASE.as_secs())).await;
     let leaver = until_one_holds_all(&shop, None).await;
@@ -185,8 +185,9 @@ async fn a_reception_that_is_stopped_hands_its_parts_over_at_once() {
     shop.reception.stop().await.expect("its exit code is 0");
     let begun = Instant::now();
     until_one_holds_all(&shop, Some(leaver)).await;
-    // Renewed every third of its time, a lease that is left lying lasts at least so long.
-    assert!(begun.elapsed() < LEASE * 2 / 3, "{:?}", begun.elapsed());
+    // The other looks every third of a lease; half of that again is for a machine that is busy. Left
+    // lying, a lease would last for two thirds of its time at least: it was renewed every third.
+    assert!(begun.elapsed() < LEASE / 2, "{:?}", begun.elapsed());
     other.stop().await.expect("it ends well");
     shop.close().await;
 }
@@ -307,15 +308,17 @@ async fn repeated(shop: &Shop) -> usize {
 }
 
 /// Orders until everything that is on the topic now lies before something that was handled, and
-/// compares: each event is in the barista's inbox, once.
+/// compares: each order that was paid is in the barista's inbox. It passes the rest by.
 async fn everything_is_handled_once(shop: &Shop) {
     place(shop, 10).await;
     shop.until_idle().await;
-    let told: BTreeSet<String> = told(shop).await.into_iter().collect();
-    eventually("each event to be in the inbox", async || {
-        match count(&shop.barista_pool(), "select count(*) from inbox").await {
-            handled if handled == told.len() as i64 => Ok(()),
-            handled => Err((handled, told.len())),
+    let paid: BTreeSet<Uuid> = log::paid(shop).await.iter().map(log::event_id).collect();
+    eventually("each paid order to be in the inbox", async || {
+        let handled = log::handled(shop).await;
+        if handled == paid {
+            Ok(())
+        } else {
+            Err((handled.len(), paid.len()))
         }
     })
     .await;

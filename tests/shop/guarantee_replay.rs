@@ -3,14 +3,12 @@
 //! Straight at the dead letters of a handler whose effect is a row, and not conditional on anything:
 //! if it were handled twice, there would be two.
 
-use crate::post::{
-    Effects, Post, REFUSED, RETRIED, event, garbage, order_id, process, publish, step,
-};
+use crate::post::{Effects, Post, REFUSED, RETRIED, event, garbage, order_id, process, publish};
 use crate::{count, log};
 use messaging::{
     dead_letters::{Consequence, DeadLetters, Error, GiveUp, Replayed},
     event::Event,
-    inbox::{Message, Processed},
+    inbox::Message,
 };
 use shop::harness::Options;
 use sqlx::{PgConnection, types::Json};
@@ -147,10 +145,7 @@ async fn an_event_that_could_not_be_published_is_replayed_under_its_own_id() {
         assert_eq!(requeued.ok(), Some(Replayed::Requeued));
     }
     publish(&mut relay, 2).await;
-    let mut handled = Processed::default();
-    while handled.received < 2 {
-        handled += step(&mut inbox).await;
-    }
+    let handled = process(&mut inbox, 2).await;
     assert_eq!((handled.done, handled.duplicates), (1, 1));
     assert_eq!((post.effects().await, left(&post).await), (2, 0));
     post.close().await;

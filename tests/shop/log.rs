@@ -6,10 +6,9 @@ use rdkafka::{
     message::{Headers as _, OwnedMessage},
     producer::{FutureProducer, FutureRecord},
 };
-use shop::harness::Shop;
-use std::{collections::BTreeMap, time::Duration};
-
-const PATIENCE: Duration = Duration::from_secs(10);
+use shop::harness::{Shop, patience};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// Everything in a topic, from the start.
 pub async fn read(shop: &Shop, topic: &str) -> Vec<OwnedMessage> {
@@ -26,22 +25,37 @@ fn read_blocking(
     topic: &str,
 ) -> rdkafka::error::KafkaResult<Vec<OwnedMessage>> {
     let consumer: BaseConsumer = config.create()?;
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let metadata = consumer.fetch_metadata(Some(topic), patience())?;
     let partitions = metadata
         .topics()
         .iter()
         .flat_map(|topic| topic.partitions());
     let (mut assigned, mut left) = (TopicPartitionList::new(), 0);
     for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), patience())?;
         assigned.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
         left += high - low;
     }
     consumer.assign(&assigned)?;
-    let messages = (0..left).map(|_| consumer.poll(PATIENCE).expect("the topic holds more"));
+    let messages = (0..left).map(|_| consumer.poll(patience()).expect("the topic holds more"));
     messages
         .map(|message| message.map(|message| message.detach()))
         .collect()
+}
+
+/// What the barista acts on: an order that was paid, as often as it is told.
+pub async fn paid(shop: &Shop) -> Vec<OwnedMessage> {
+    let mut messages = read(shop, &shop.orders_topic()).await;
+    messages.retain(|message| headers(message)["ce_type"].ends_with(".OrderPaid"));
+    messages
+}
+
+/// The events that the barista has handled.
+pub async fn handled(shop: &Shop) -> BTreeSet<Uuid> {
+    let ids = sqlx::query_scalar("select event_id from inbox")
+        .fetch_all(&shop.barista_pool())
+        .await;
+    ids.expect("the database is up").into_iter().collect()
 }
 
 /// Puts a message into a partition.
@@ -52,8 +66,13 @@ pub async fn write(shop: &Shop, message: OwnedMessage) {
     record.key = message.key();
     record.payload = message.payload();
     record.headers = message.headers().cloned();
-    let sent = producer.send(record, PATIENCE).await;
+    let sent = producer.send(record, patience()).await;
     sent.map_err(|(error, _)| error).expect("Kafka takes it");
+}
+
+/// The same wherever it is told again.
+pub fn event_id(message: &OwnedMessage) -> Uuid {
+    headers(message)["ce_id"].parse().expect("it is a UUID")
 }
 
 /// The headers as text.

@@ -16,24 +16,22 @@ mod collector;
 mod delivery;
 // Whatever waits is committed together, and each caller is told the truth about its own.
 mod guarantee_batching;
-// What is sent and what is remembered long enough leaves, while traffic runs.
-mod guarantee_housekeeping;
 // What could not be handled is replayed once, or given up with a word to whoever waits.
 mod guarantee_dead_letters;
+// What is sent and what is remembered long enough leaves, while traffic runs.
+mod guarantee_housekeeping;
 // An event has its effect once, however often it is delivered.
 mod guarantee_inbox;
-// Handled, put back, or parked with its reason; poison blocks nobody.
-mod guarantee_outcomes;
 // A network that breaks, and a process that is asked to leave, cost nobody an order.
 mod guarantee_lifecycle;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
+// Handled, put back, or parked with its reason; poison blocks nobody.
+mod guarantee_outcomes;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.
 mod guarantee_reconciliation;
 // Several relays share one outbox.
 mod guarantee_relays;
-// What the test's own thread logs.
-mod heard;
 // A replay takes effect once, or not at all.
 mod guarantee_replay;
 // Events of one order in any order end in the same state.
@@ -44,6 +42,8 @@ mod guarantee_schema;
 mod guarantee_watchdog;
 // The services' own handlers, one step at a time.
 mod handlers;
+// What the test's own thread logs.
+mod heard;
 // A request that is repeated is the same order.
 mod idempotency;
 // A message as a relay writes it, to be spoiled.

@@ -13,7 +13,11 @@ use messaging::{
 use rdkafka::{Timestamp, message::OwnedMessage};
 use shop::harness::{Options, Shop, eventually};
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
-use std::time::Duration;
+use std::{
+    ops::{Deref, DerefMut},
+    thread,
+    time::Duration,
+};
 use telemetry::propagation::TraceContext;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -66,27 +70,27 @@ impl Post {
         relay_of(&self.shop, &self.pool, &self.topic, outbox_lease)
     }
 
-    pub fn inbox(&self) -> Inbox<Effects> {
+    pub fn inbox(&self) -> Member {
         self.inbox_of("test")
     }
 
-    pub fn inbox_of(&self, group: &str) -> Inbox<Effects> {
+    pub fn inbox_of(&self, group: &str) -> Member {
         self.inbox_that(group, Effects::default())
     }
 
-    pub fn inbox_that(&self, group: &str, effects: Effects) -> Inbox<Effects> {
+    pub fn inbox_that(&self, group: &str, effects: Effects) -> Member {
         let options = watched(Duration::from_secs(60));
         self.inbox_with(self.pool.clone(), group, effects, &options)
     }
 
     /// An inbox whose watchdog bites after so long.
-    pub fn inbox_watched(&self, limit: Duration) -> Inbox<Effects> {
+    pub fn inbox_watched(&self, limit: Duration) -> Member {
         let effects = Effects::default();
         self.inbox_with(self.pool.clone(), "test", effects, &watched(limit))
     }
 
     /// An inbox whose statements may take so long, as services have it.
-    pub fn inbox_limited(&self, statement: Duration) -> Inbox<Effects> {
+    pub fn inbox_limited(&self, statement: Duration) -> Member {
         let limit = statement.as_millis().to_string();
         let connect = PgConnectOptions::clone(&self.pool.connect_options())
             .options([("statement_timeout", limit)]);
@@ -103,10 +107,10 @@ impl Post {
         group: &str,
         effects: Effects,
         options: &inbox::Options,
-    ) -> Inbox<Effects> {
+    ) -> Member {
         let (group, topic) = (format!("{group}.{}", self.shop.name), self.topic.clone());
         let inbox = Inbox::new(pool, &self.kafka, "test", &group, topic, effects, options);
-        inbox.expect("the settings are valid")
+        Member(Some(inbox.expect("the settings are valid")))
     }
 
     /// Housekeeping that keeps what it keeps by default.
@@ -155,6 +159,31 @@ impl Post {
 
     pub async fn close(self) {
         self.shop.discard().await;
+    }
+}
+
+/// An inbox of the post. Where Kafka is away, dropping a consumer never ends: each is left to a thread
+/// of its own, so that a test that fails does so at once.
+pub struct Member(Option<Inbox<Effects>>);
+
+impl Deref for Member {
+    type Target = Inbox<Effects>;
+
+    fn deref(&self) -> &Inbox<Effects> {
+        self.0.as_ref().expect("only the drop takes it")
+    }
+}
+
+impl DerefMut for Member {
+    fn deref_mut(&mut self) -> &mut Inbox<Effects> {
+        self.0.as_mut().expect("only the drop takes it")
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let inbox = self.0.take();
+        thread::spawn(move || drop(inbox));
     }
 }
 
@@ -308,10 +337,21 @@ pub async fn publish(relay: &mut Relay, events: usize) -> Published {
 
 /// Processes until so many messages are handled for good.
 pub async fn process(inbox: &mut Inbox<impl Handler>, messages: usize) -> Processed {
+    let enough = |total: &Processed| total.received - total.held_back >= messages;
+    process_until(inbox, enough).await
+}
+
+/// Processes until enough was done. Returns all that was done.
+pub async fn process_until(
+    inbox: &mut Inbox<impl Handler>,
+    enough: impl Fn(&Processed) -> bool,
+) -> Processed {
     let mut total = Processed::default();
-    while total.received - total.held_back < messages {
+    eventually("messages to be handled", async || {
         total += step(inbox).await;
-    }
+        if enough(&total) { Ok(()) } else { Err(total) }
+    })
+    .await;
     total
 }
 

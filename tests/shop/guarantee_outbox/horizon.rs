@@ -199,7 +199,7 @@ fn lines(shop: &Shop, words: &str) -> Vec<String> {
         .logs()
         .join("tests")
         .join(&shop.name)
-        .join("reception.log");
+        .join(format!("reception-{}.log", shop.reception.address().port()));
     let text = fs::read_to_string(log).expect("reception logs");
     text.lines()
         .filter(|line| line.contains(words))

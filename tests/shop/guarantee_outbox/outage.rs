@@ -6,16 +6,17 @@ use crate::{
     post::{Post, event, order_id, publish},
 };
 use messaging::event::Event;
-use shop::harness::{Options, eventually};
+use shop::harness::{Options, eventually, patience};
 use std::{collections::HashSet, fs, path::Path, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Eight parts of the outbox, of each a batch of five hundred.
 const AT_A_TIME: usize = 8 * 500;
 
 #[tokio::test]
-async fn ten_thousand_events_wait_out_a_minute_without_kafka_and_no_more_than_a_batch_in_memory() {
+async fn ten_thousand_events_wait_out_a_minute_without_kafka_and_are_sent_a_batch_at_a_time() {
     const EVENTS: usize = 10_000;
+    const AWAY: Duration = Duration::from_secs(60);
     let post = own_servers().await;
     let mut relay = post.relay();
     // A relay of a running service knows its topic.
@@ -27,7 +28,7 @@ async fn ten_thousand_events_wait_out_a_minute_without_kafka_and_no_more_than_a_
     post.append(&events).await;
 
     let outage = async {
-        sleep(Duration::from_secs(60)).await;
+        sleep(AWAY).await;
         kafka.restart().await.expect("it starts again");
     };
     let publishing = async {
@@ -38,7 +39,9 @@ async fn ten_thousand_events_wait_out_a_minute_without_kafka_and_no_more_than_a_
             acknowledged += told.acknowledged;
         }
     };
-    tokio::join!(publishing, outage);
+    let publishing = timeout(AWAY + patience(), publishing);
+    let (published, ()) = tokio::join!(publishing, outage);
+    published.expect("it goes on when Kafka is back");
     let sent = log::read(&post.shop, &post.topic).await;
     let ids = |message| log::headers(message).remove("ce_id");
     let distinct: HashSet<_> = sent.iter().map(ids).collect();

@@ -3,8 +3,6 @@
 //! The services would make them, too. Made before anybody subscribes, they spare a test the second or
 //! two until a group notices a topic that was not there when it was joined.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -12,7 +10,7 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 
-use super::wiring::PARTITIONS;
+use super::{patience::patience, wiring::PARTITIONS};
 use crate::servers::Servers;
 
 pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()> {
@@ -20,7 +18,7 @@ pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()>
     let new = topics
         .each_ref()
         .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
-    let created = admin.create_topics(&new, &patience()).await;
+    let created = admin.create_topics(&new, &options()).await;
     drop_aside(admin);
     let refused = created?.into_iter().find_map(Result::err);
     ensure!(refused.is_none(), "cannot create a topic: {refused:?}");
@@ -30,7 +28,7 @@ pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()>
 pub(super) async fn delete(servers: &Servers, topics: [String; 2]) -> Result<()> {
     let admin = admin(servers)?;
     let deleted = admin
-        .delete_topics(&topics.each_ref().map(String::as_str), &patience())
+        .delete_topics(&topics.each_ref().map(String::as_str), &options())
         .await;
     drop_aside(admin);
     let refused = deleted?.into_iter().find_map(Result::err);
@@ -46,7 +44,7 @@ pub(super) async fn expire(servers: &Servers, topic: &str) -> Result<()> {
         (admin, ends)
     })
     .await?;
-    let deleted = admin.delete_records(&ends?, &patience()).await;
+    let deleted = admin.delete_records(&ends?, &options()).await;
     drop_aside(admin);
     for partition in deleted?.elements() {
         partition.error()?;
@@ -59,7 +57,7 @@ fn ends(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<TopicP
     for partition in 0..PARTITIONS {
         let (_, end) = admin
             .inner()
-            .fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+            .fetch_watermarks(topic, partition, patience())?;
         ends.add_partition_offset(topic, partition, Offset::Offset(end))?;
     }
     Ok(ends)
@@ -71,8 +69,8 @@ fn admin(servers: &Servers) -> Result<AdminClient<DefaultClientContext>> {
     config.create().context("a client of Kafka")
 }
 
-fn patience() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(Duration::from_secs(10)))
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(patience()))
 }
 
 /// Dropping it waits for its thread, which would hold up everything else in the test.
