@@ -261,15 +261,21 @@ async fn a_message_that_waits_for_a_lock_costs_its_neighbors_two_of_its_tries() 
     locked.await.expect("the row is new");
     let waits = Letter::of_revision(order_id, 2);
     log::write(&post.shop, waits.to(&post.topic, 0)).await;
-    let passes = Letter::of_revision(self::order_id(), 2);
-    log::write(&post.shop, passes.to(&post.topic, 1)).await;
-    let (started, mut handled) = (Instant::now(), Processed::default());
-    while handled.done == 0 {
-        handled += step(&mut inbox).await;
+    let (mut longest, mut handled) = (Duration::ZERO, Processed::default());
+    while handled.held_back < 4 {
+        let passes = Letter::of_revision(self::order_id(), 2);
+        log::write(&post.shop, passes.to(&post.topic, 1)).await;
+        let (written, passed) = (Instant::now(), handled.done + 1);
+        while handled.done < passed {
+            let processed = step(&mut inbox).await;
+            assert!(processed.held_back <= 1, "only what waits is put back");
+            handled += processed;
+        }
+        longest = longest.max(written.elapsed());
     }
-    // The stated bound, with what the limit of a transaction adds to it on a busy machine.
-    assert!(started.elapsed() < 2 * LIMIT + Duration::from_secs(18));
-    println!("{handled:?} after {:?}", started.elapsed());
+    println!("a neighbor of a message that waits for a lock, at most {LIMIT:?}: {longest:?}");
+    // The bound as the inbox states it, for statements that run into their limit.
+    assert!(longest < 20 * LIMIT, "{longest:?}");
     lock.rollback().await.expect("the database is up");
     assert_eq!(process(&mut inbox, 1).await.done, 1);
     post.close().await;

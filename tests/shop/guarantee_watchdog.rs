@@ -10,8 +10,29 @@ use shop::harness::Options;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The shortest that is allowed.
+/// Shorter than any service may have it.
 const LIMIT: Duration = Duration::from_secs(1);
+
+// The proxy must go on while Kafka's client blocks the test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_delivers_nothing_is_replaced() {
+    let post = Post::open(Options {
+        kafka_proxy: true,
+        ..Options::default()
+    })
+    .await;
+    let mut inbox = post.inbox_watched(10 * LIMIT);
+    write(&post, 2, 0).await;
+    process(&mut inbox, 1).await;
+    // Nothing says that its connections are dead. It would find out by itself after a minute.
+    post.shop.servers.kafka_proxy().strand();
+    write(&post, 2, 0).await;
+    let handled = process(&mut inbox, 1).await;
+    assert_eq!((handled.done, handled.replaced_consumers), (1, 1));
+    // Before its Kafka: its end waits for an answer.
+    drop(inbox);
+    post.close().await;
+}
 
 #[tokio::test]
 async fn a_partition_that_waits_for_a_retry_costs_no_consumer() {
@@ -70,6 +91,8 @@ async fn a_kafka_that_is_away_costs_no_consumer() {
     write(&post, 2, 1).await;
     handled += process(&mut inbox, 1).await;
     assert_eq!((handled.done, handled.replaced_consumers), (2, 0));
+    // Before its Kafka: its end waits for an answer.
+    drop(inbox);
     post.close().await;
 }
 

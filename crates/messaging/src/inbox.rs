@@ -76,8 +76,8 @@ fn watchdog_limit(text: &str) -> anyhow::Result<Duration> {
     Ok(limit)
 }
 
-/// Twice what it may take until a fresh consumer has its partitions and their first message.
-const SHORTEST_WATCHDOG: Duration = Duration::from_secs(1);
+/// Twice what it may take until a fresh consumer that has its partitions has a first message.
+const SHORTEST_WATCHDOG: Duration = Duration::from_secs(10);
 /// The most messages in one transaction.
 const BATCH: usize = 200;
 /// Between two tries when the database or Kafka refuses.
@@ -311,6 +311,9 @@ impl<H: Handler> Inbox<H> {
             batch = receive::batch(&self.consumer, BATCH) => {
                 let read = |received| Delivery::read(&self.handler, received);
                 self.batch = batch?.into_iter().map(read).collect();
+                for delivery in &self.batch {
+                    self.watchdog.hears(delivery.received.origin.partition);
+                }
                 self.outage.ends();
             }
             () = self.holds.wait() => {}
@@ -346,6 +349,7 @@ impl<H: Handler> Inbox<H> {
         if !self.subscribed {
             self.kafka.ensure_topic(&self.topic).await?;
             self.consumer.subscribe(&[&self.topic])?;
+            self.watchdog.restart();
             self.subscribed = true;
         }
         Ok(())
@@ -387,7 +391,6 @@ impl<H: Handler> Inbox<H> {
         self.store_offsets(&next);
         for partition in next.into_keys() {
             self.holds.forget(partition);
-            self.watchdog.saw(partition);
         }
     }
 
@@ -405,7 +408,6 @@ impl<H: Handler> Inbox<H> {
         for delivery in &self.batch {
             let received = &delivery.received;
             let partition = received.origin.partition;
-            self.watchdog.saw(partition);
             if held.contains_key(&partition) {
                 total.held_back += 1;
                 continue;
@@ -434,7 +436,10 @@ impl<H: Handler> Inbox<H> {
         Ok(total)
     }
 
-    fn store_offsets(&self, next: &HashMap<i32, i64>) {
+    fn store_offsets(&mut self, next: &HashMap<i32, i64>) {
+        for (partition, offset) in next {
+            self.watchdog.passes(*partition, *offset);
+        }
         let mut list = TopicPartitionList::new();
         let stored = next
             .iter()

@@ -20,6 +20,7 @@ use rdkafka::{
 use std::{
     collections::{HashMap, HashSet},
     mem,
+    ops::Range,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -28,19 +29,22 @@ use tokio::{sync::oneshot, time::Instant};
 /// What one question to Kafka may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// By partition: where the group stands, of those in which messages wait.
-type Waiting = HashMap<i32, i64>;
+/// By partition that is ours: where the group goes on, and where the log ends.
+type Found = HashMap<i32, Range<i64>>;
 
 pub(super) struct Watchdog {
     /// Between two looks.
     pause: Duration,
     next: Instant,
     /// The answer of the look that is under way.
-    looking: Option<oneshot::Receiver<KafkaResult<Waiting>>>,
-    /// What the last look found, less what has moved since.
-    before: Waiting,
-    /// What has moved since the look that is under way began.
-    moved: HashSet<i32>,
+    looking: Option<oneshot::Receiver<KafkaResult<Found>>>,
+    /// The messages that waited at the last look: partition and offset, less what was heard of since.
+    before: HashMap<i32, i64>,
+    /// Partitions that were heard of since the look under way began.
+    heard: HashSet<i32>,
+    /// Where each partition goes on by our own account. The group learns of it a second
+    /// later and, while its coordinator is away, not at all.
+    handled: HashMap<i32, i64>,
 }
 
 impl Watchdog {
@@ -51,19 +55,31 @@ impl Watchdog {
             pause,
             next: Instant::now() + pause,
             looking: None,
-            before: Waiting::new(),
-            moved: HashSet::new(),
+            before: HashMap::new(),
+            heard: HashSet::new(),
+            handled: HashMap::new(),
         }
     }
 
-    /// A partition was heard of: it moves, or it was put back.
-    pub(super) fn saw(&mut self, partition: i32) {
+    /// A message was delivered, whatever became of it.
+    pub(super) fn hears(&mut self, partition: i32) {
         self.before.remove(&partition);
-        self.moved.insert(partition);
+        self.heard.insert(partition);
     }
 
-    /// Begins anew: something else than the consumer holds messages up.
+    /// Everything before this offset is handled.
+    pub(super) fn passes(&mut self, partition: i32, next: i64) {
+        self.handled.insert(partition, next);
+    }
+
+    /// Forgets what waited: something else than the consumer held it up.
     pub(super) fn rest(&mut self) {
+        (self.looking, self.next) = (None, Instant::now() + self.pause);
+        self.before.clear();
+    }
+
+    /// Begins anew with a fresh subscription.
+    pub(super) fn restart(&mut self) {
         *self = Self::new(self.pause * 2);
     }
 
@@ -74,7 +90,7 @@ impl Watchdog {
         loop {
             if self.looking.is_none() {
                 tokio::time::sleep_until(self.next).await;
-                self.moved.clear();
+                self.heard.clear();
                 self.looking = Some(look(&of));
             }
             let answer = match &mut self.looking {
@@ -84,10 +100,10 @@ impl Watchdog {
             self.looking = None;
             self.next = Instant::now() + self.pause;
             // Kafka that is away is no fault of the consumer's.
-            let found = answer.unwrap_or_else(|_| Ok(Waiting::new()));
+            let found = answer.unwrap_or_else(|_| Ok(Found::new()));
             let found = found.unwrap_or_else(|error| {
                 tracing::debug!(%error, topic = of.topic, "not looked");
-                Waiting::new()
+                Found::new()
             });
             if let Some(stuck) = self.compare(found, of.holds) {
                 return stuck;
@@ -96,9 +112,15 @@ impl Watchdog {
     }
 
     /// A partition in which the same message waits as at the last look.
-    fn compare(&mut self, mut found: Waiting, holds: &Holds) -> Option<(i32, i64)> {
-        found.retain(|partition, _| !self.moved.contains(partition) && !holds.pauses(*partition));
-        let before = mem::replace(&mut self.before, found);
+    fn compare(&mut self, found: Found, holds: &Holds) -> Option<(i32, i64)> {
+        let waiting = found.into_iter().filter_map(|(partition, found)| {
+            let handled = self.handled.get(&partition).copied().unwrap_or_default();
+            let at = found.start.max(handled);
+            let excused = self.heard.contains(&partition) || holds.pauses(partition);
+            (at < found.end && !excused).then_some((partition, at))
+        });
+        let waiting = waiting.collect();
+        let before = mem::replace(&mut self.before, waiting);
         let same = |(partition, at): &(i32, i64)| before.get(partition) == Some(at);
         self.before.iter().map(|(p, at)| (*p, *at)).find(same)
     }
@@ -116,32 +138,32 @@ pub(super) struct Subject<'a> {
 
 /// Looks on a thread of its own, because each question blocks, and not on one of tokio's: the
 /// runtime would wait for it at its end, without limit.
-fn look(of: &Subject<'_>) -> oneshot::Receiver<KafkaResult<Waiting>> {
+fn look(of: &Subject<'_>) -> oneshot::Receiver<KafkaResult<Found>> {
     let (answer, receiver) = oneshot::channel();
     // Weak: whoever closes the consumer must be the last to hold it.
     let (consumer, kafka) = (Arc::downgrade(of.consumer), of.kafka.clone());
     let (group, topic) = (of.group.to_owned(), of.topic.to_owned());
     std::thread::spawn(move || {
         // Nobody waits any more if the inbox has stopped.
-        let _ = answer.send(waiting(&consumer, &kafka, &group, &topic));
+        let _ = answer.send(find(&consumer, &kafka, &group, &topic));
     });
     receiver
 }
 
-fn waiting(
+fn find(
     consumer: &Weak<Consumer>,
     kafka: &kafka::Options,
     group: &str,
     topic: &str,
-) -> KafkaResult<Waiting> {
-    let mut waiting = Waiting::new();
+) -> KafkaResult<Found> {
+    let mut found = Found::new();
     let Some(consumer) = consumer.upgrade() else {
-        return Ok(waiting);
+        return Ok(found);
     };
     let assigned = consumer.assignment()?;
     drop(consumer);
     if assigned.count() == 0 {
-        return Ok(waiting);
+        return Ok(found);
     }
     let probe: BaseConsumer<kafka::Context> = kafka.onlooker(group)?;
     for at in probe.committed_offsets(assigned, PATIENCE)?.elements() {
@@ -151,11 +173,9 @@ fn waiting(
             Offset::Offset(next) => next.max(low),
             _ => low,
         };
-        if next < high {
-            waiting.insert(at.partition(), next);
-        }
+        found.insert(at.partition(), next..high);
     }
-    Ok(waiting)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -166,22 +186,23 @@ mod tests {
         Watchdog::new(Duration::from_secs(60))
     }
 
-    fn look(watchdog: &mut Watchdog, found: [(i32, i64); 1]) -> Option<(i32, i64)> {
-        watchdog.compare(found.into(), &Holds::default())
+    /// A look at a partition whose log ends at 9.
+    fn look(watchdog: &mut Watchdog, next: i64) -> Option<(i32, i64)> {
+        watchdog.compare(Found::from([(0, next..9)]), &Holds::default())
     }
 
     #[tokio::test]
     async fn a_message_that_waits_at_two_looks_is_stuck() {
         let mut watchdog = watchdog();
-        assert_eq!(look(&mut watchdog, [(0, 5)]), None);
-        assert_eq!(look(&mut watchdog, [(0, 5)]), Some((0, 5)));
+        assert_eq!(look(&mut watchdog, 5), None);
+        assert_eq!(look(&mut watchdog, 5), Some((0, 5)));
     }
 
     #[tokio::test]
     async fn another_message_is_another_matter() {
         let mut watchdog = watchdog();
-        for at in 5..8 {
-            assert_eq!(look(&mut watchdog, [(0, at)]), None);
+        for next in 5..8 {
+            assert_eq!(look(&mut watchdog, next), None);
         }
     }
 
@@ -189,8 +210,17 @@ mod tests {
     async fn what_was_heard_of_is_not_stuck() {
         let mut watchdog = watchdog();
         for _ in 0..3 {
-            assert_eq!(look(&mut watchdog, [(0, 5)]), None);
-            watchdog.saw(0);
+            assert_eq!(look(&mut watchdog, 5), None);
+            watchdog.hears(0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_handled_and_not_yet_committed_does_not_wait() {
+        let mut watchdog = watchdog();
+        watchdog.passes(0, 9);
+        for _ in 0..3 {
+            assert_eq!(look(&mut watchdog, 5), None);
         }
     }
 
@@ -198,7 +228,7 @@ mod tests {
     async fn what_waited_for_the_database_is_not_stuck() {
         let mut watchdog = watchdog();
         for _ in 0..3 {
-            assert_eq!(look(&mut watchdog, [(0, 5)]), None);
+            assert_eq!(look(&mut watchdog, 5), None);
             watchdog.rest();
         }
     }
