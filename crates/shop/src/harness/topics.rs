@@ -3,35 +3,41 @@
 //! The services would make them, too. Made before anybody subscribes, they spare a test the second or
 //! two until a group notices a topic that was not there when it was joined.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
+use tokio::time::Instant;
 
 use super::{patience::patience, wiring::PARTITIONS};
 use crate::servers::Servers;
 
 pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()> {
-    let admin = admin(servers)?;
     let new = topics
         .each_ref()
         .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
-    let created = admin.create_topics(&new, &options()).await;
-    drop_aside(admin);
-    let refused = created?.into_iter().find_map(Result::err);
+    let created = ask(servers, async |admin| {
+        admin.create_topics(&new, &options()).await
+    });
+    let mut refused = created.await?.into_iter().filter_map(Result::err);
+    // A try that timed out may have done it.
+    let refused = refused.find(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists);
     ensure!(refused.is_none(), "cannot create a topic: {refused:?}");
     Ok(())
 }
 
 pub(super) async fn delete(servers: &Servers, topics: [String; 2]) -> Result<()> {
-    let admin = admin(servers)?;
-    let deleted = admin
-        .delete_topics(&topics.each_ref().map(String::as_str), &options())
-        .await;
-    drop_aside(admin);
-    let refused = deleted?.into_iter().find_map(Result::err);
+    let names = topics.each_ref().map(String::as_str);
+    let deleted = ask(servers, async |admin| {
+        admin.delete_topics(&names, &options()).await
+    });
+    let mut refused = deleted.await?.into_iter().filter_map(Result::err);
+    let refused = refused.find(|(_, code)| *code != RDKafkaErrorCode::UnknownTopicOrPartition);
     ensure!(refused.is_none(), "cannot delete a topic: {refused:?}");
     Ok(())
 }
@@ -69,8 +75,28 @@ fn admin(servers: &Servers) -> Result<AdminClient<DefaultClientContext>> {
     config.create().context("a client of Kafka")
 }
 
+/// Asks until Kafka answers. It has no controller for a moment after a pause, or on a machine that is
+/// busy; a client that asks in that moment has been seen to wait until its request times out. So each
+/// try is short, and has a client of its own.
+async fn ask<T>(
+    servers: &Servers,
+    question: impl AsyncFn(&AdminClient<DefaultClientContext>) -> KafkaResult<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + patience();
+    loop {
+        let admin = admin(servers)?;
+        let answer = question(&admin).await;
+        drop_aside(admin);
+        match answer {
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))
+                if Instant::now() < deadline => {}
+            answer => return Ok(answer?),
+        }
+    }
+}
+
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(patience()))
+    AdminOptions::new().request_timeout(Some(Duration::from_secs(5)))
 }
 
 /// Dropping it waits for its thread, which would hold up everything else in the test.
