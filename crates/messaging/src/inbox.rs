@@ -22,17 +22,23 @@
 mod apply;
 /// What a message's content alone decides.
 mod delivery;
+/// What a service does with messages.
+mod handler;
 /// Partitions that wait for a retry.
 mod hold;
 /// What the inbox can remember, and what it cannot.
 mod memory;
+/// What became of a batch.
+mod processed;
 /// From Kafka's messages to ours.
 mod receive;
 /// A consumer that runs and delivers nothing.
 mod watchdog;
 
 pub(crate) use apply::{Refusal, refusal};
+pub use handler::{Absorbed, Handler, Outcome, Skipped};
 pub(crate) use memory::{Recorded, record};
+pub use processed::{Error, Processed};
 pub(crate) use receive::Received;
 pub use receive::{Message, Origin};
 
@@ -44,15 +50,9 @@ use apply::Attempt;
 use delivery::Delivery;
 use hold::Holds;
 use lifecycle::patiently;
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::Consumer as _,
-    error::{KafkaError, RDKafkaErrorCode},
-};
-use sqlx::{PgConnection, PgPool};
-use std::{
-    collections::HashMap, future::Future, mem, ops::AddAssign, slice, sync::Arc, time::Duration,
-};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
+use sqlx::PgPool;
+use std::{collections::HashMap, mem, slice, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use watchdog::{Subject, Watchdog};
@@ -87,68 +87,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// What closing the consumer may take; librdkafka can hang there.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a handler says of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It had its effect.
-    Done,
-    /// It needs none.
-    Absorbed(Absorbed),
-    /// Not now; try again later, and keep its place.
-    Retry(String),
-    /// Never, for this reason.
-    DeadLetter(String),
-}
-
-/// Why a message needs no effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absorbed {
-    /// Its revision is not greater than the last one applied: superseded, or a repeat.
-    Stale,
-    /// It is about something that this consumer does not act on.
-    NotOurs,
-}
-
-/// Why a message is not handled at all. Its content alone decides that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Skipped {
-    /// It is about something that this consumer does not act on: counted as absorbed,
-    /// and not remembered.
-    NotOurs,
-    /// It can never be handled, for this reason.
-    DeadLetter(String),
-}
-
-/// What a service does with the messages of a topic.
-pub trait Handler: Send + Sync + 'static {
-    /// What a message says, as far as this consumer acts on it.
-    type Event: Send + Sync;
-
-    /// Reads a message, once, before any transaction: what need not be handled is
-    /// passed by without one. Knows nothing but the message; what depends on what is
-    /// stored is for [`handle`](Self::handle).
-    ///
-    /// # Errors
-    /// There is nothing to handle.
-    fn decode(&self, message: &Message) -> Result<Self::Event, Skipped>;
-
-    /// Handles events inside the inbox's transaction: one outcome each, in the same
-    /// sequence. A batch may hold several events of one order. To stay clear of
-    /// deadlocks, lock all aggregates first, ordered by their id.
-    ///
-    /// # Errors
-    /// What the database answers. If it blames the data, the message that did it
-    /// becomes a dead letter; otherwise the batch is tried again.
-    fn handle(
-        &self,
-        conn: &mut PgConnection,
-        events: &[&Self::Event],
-    ) -> impl Future<Output = sqlx::Result<Vec<Outcome>>> + Send;
-
-    /// Called after the commit: the time to wake the relay.
-    fn committed(&self);
-}
-
 /// Consumes one topic for one service.
 pub struct Inbox<H: Handler> {
     pool: PgPool,
@@ -166,79 +104,6 @@ pub struct Inbox<H: Handler> {
     watchdog: Watchdog,
     /// Consumers replaced since the last batch.
     replaced: usize,
-}
-
-/// What one call of [`Inbox::process_batch`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Processed {
-    /// Messages received.
-    pub received: usize,
-    /// Messages that had their effect.
-    pub done: usize,
-    /// Messages whose id the inbox knew.
-    pub duplicates: usize,
-    /// Messages that needed no effect: see [`Absorbed`].
-    pub absorbed: usize,
-    /// Messages that were parked.
-    pub dead_letters: usize,
-    /// Messages put back, to be received again.
-    pub held_back: usize,
-    /// Consumers replaced because they delivered nothing.
-    pub replaced_consumers: usize,
-}
-
-impl Processed {
-    /// A message that cannot be handled. One that was parked before is absorbed.
-    fn count(&mut self, parked: bool) {
-        if parked {
-            self.dead_letters += 1;
-        } else {
-            self.absorbed += 1;
-        }
-    }
-}
-
-impl AddAssign for Processed {
-    fn add_assign(&mut self, other: Self) {
-        self.received += other.received;
-        self.done += other.done;
-        self.duplicates += other.duplicates;
-        self.absorbed += other.absorbed;
-        self.dead_letters += other.dead_letters;
-        self.held_back += other.held_back;
-        self.replaced_consumers += other.replaced_consumers;
-    }
-}
-
-/// Why a batch was not processed. It is kept, and the next call goes on with it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database did not answer, or refused.
-    #[error("handling a batch: {0}")]
-    Database(#[from] sqlx::Error),
-    /// Kafka did not answer, or refused.
-    #[error("consuming: {0}")]
-    Kafka(#[from] KafkaError),
-    /// The handler did not return one outcome per message.
-    #[error("the handler returned {returned} outcomes for {given} messages")]
-    HandlerContract {
-        /// Messages given.
-        given: usize,
-        /// Outcomes returned.
-        returned: usize,
-    },
-}
-
-impl Error {
-    fn is_outage(&self) -> bool {
-        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
-        matches!(self, Self::Kafka(error)
-            if matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure)))
-    }
-
-    fn is_unknown_topic(&self) -> bool {
-        matches!(self, Self::Kafka(error) if kafka::is_topic_gone(error))
-    }
 }
 
 impl<H: Handler> Inbox<H> {
