@@ -7,7 +7,10 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, anyhow};
 use nix::sys::signal::Signal;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 
 use crate::{
     probe::Probe,
@@ -16,6 +19,10 @@ use crate::{
 
 /// How long a start may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long what a killed process leaves behind may hold up the next.
+const LEFTOVERS: Duration = Duration::from_secs(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A guarded program and the way to tell that it is ready.
 #[derive(Debug)]
@@ -57,13 +64,24 @@ impl Daemon {
     }
 
     /// Starts it again, after ending it with SIGKILL if it still runs, and waits until it is ready.
+    ///
+    /// What a killed Postgres leaves behind, its processes, holds its shared memory for a moment
+    /// longer: the next one says so and ends at once. That is tried again.
     pub async fn restart(&self) -> Result<()> {
-        {
-            let mut process = self.process.lock().await;
-            process.kill9().await?;
-            *process = self.program.spawn_guarded(&self.guard)?;
+        let deadline = Instant::now() + LEFTOVERS;
+        loop {
+            {
+                let mut process = self.process.lock().await;
+                process.kill9().await?;
+                *process = self.program.spawn_guarded(&self.guard)?;
+            }
+            match self.ready().await {
+                Err(_) if !self.identity().await.is_alive() && Instant::now() < deadline => {
+                    sleep(PAUSE).await;
+                }
+                ready => return ready,
+            }
         }
-        self.ready().await
     }
 
     /// SIGSTOP: it keeps its connections and answers nobody.
