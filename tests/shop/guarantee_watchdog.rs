@@ -10,7 +10,7 @@ use shop::harness::{Options, eventually, patience};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The shortest that is allowed.
+/// Shorter than any service may have it.
 const LIMIT: Duration = Duration::from_secs(1);
 
 // The proxy must go on while Kafka's client blocks the test.
