@@ -4,11 +4,11 @@
 //! records the inbox row. A dead-letter topic could not be: a crash between its
 //! write and ours would park a message twice, or not at all.
 //!
-//! Somebody looks at them ([`DeadLetters::list`]), and once the cause is mended the same
-//! handler handles them ([`DeadLetters::replay`]): its effect and the end of the row are
+//! Somebody looks at them (`DeadLetters::list`), and once the cause is mended the same
+//! handler handles them (`DeadLetters::replay`): its effect and the end of the row are
 //! one transaction, under the row's lock, so however often and by whomever it is
-//! replayed, it takes effect once. Or it is given up ([`DeadLetters::give_up`]), and the
-//! service says what that means ([`GiveUp`]).
+//! replayed, it takes effect once. Or it is given up (`DeadLetters::give_up`), and the
+//! service says what that means (`GiveUp`).
 //! Not guaranteed: that what follows it waits. Events of an order that came later have
 //! been handled; revisions decide, as ever.
 

@@ -4,7 +4,7 @@ use crate::kafka;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::ops::AddAssign;
 
-/// What one call of [`Inbox::process_batch`] did.
+/// What one call of [`Inbox::process_batch`](super::Inbox::process_batch) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processed {
     /// Messages received.
@@ -13,7 +13,7 @@ pub struct Processed {
     pub done: usize,
     /// Messages whose id the inbox knew.
     pub duplicates: usize,
-    /// Messages that needed no effect: see [`Absorbed`].
+    /// Messages that needed no effect: see [`Absorbed`](super::Absorbed).
     pub absorbed: usize,
     /// Messages that were parked.
     pub dead_letters: usize,
