@@ -76,7 +76,8 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
     let progress = Progress::on_stderr();
     let yardstick = match &options.pgbench {
         Some(pgbench) => {
-            Some(yardstick::run(pgbench, &state.postgres_url, options.clients, &progress).await?)
+            let clients = options.clients.min(yardstick::MOST_CLIENTS);
+            Some(yardstick::run(pgbench, &state.postgres_url, clients, &progress).await?)
         }
         None => None,
     };

@@ -13,6 +13,9 @@ use crate::progress::Progress;
 /// For how long.
 const SECONDS: u32 = 10;
 
+/// More connections than that gain nothing, and the server has 100 for all.
+pub(super) const MOST_CLIENTS: u32 = 64;
+
 /// Transactions a second.
 pub(super) async fn run(
     pgbench: &Path,
