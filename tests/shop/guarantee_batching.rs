@@ -7,8 +7,8 @@ use futures::future::join_all;
 use lifecycle::Stop;
 use messaging::outbox::Waker;
 use reception::{
-    change,
-    order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
+    change::{self, Change, Changed},
+    order::{Event, HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
     place_order::{Stored, Storing},
     store::NewOrder,
 };
@@ -264,6 +264,51 @@ async fn batches_that_overlap_in_another_sequence_do_not_deadlock() {
         assert_eq!(new.count(), one.len(), "each order once");
     }
     shop.close().await;
+}
+
+#[tokio::test]
+async fn outcomes_of_the_same_orders_in_another_sequence_do_not_deadlock() {
+    let shop = open().await;
+    let pool = shop.reception_pool();
+    for _ in 0..20 {
+        let orders: Vec<NewOrder> = (0..32).map(|_| left_alone(new_order())).collect();
+        store(&shop, &orders).await;
+        let charged: Vec<Change> = orders.iter().map(charged).collect();
+        // As the caller's own charge and the sweeper's would come.
+        let reversed: Vec<Change> = charged.iter().rev().cloned().collect();
+        let (one, other) = try_join!(recorded(&pool, &charged), recorded(&pool, &reversed))
+            .expect("they wait for each other, but not in a circle");
+        let applied = |c: &&Changed| matches!(c, Changed::Applied(_));
+        assert_eq!(one.iter().chain(&other).filter(applied).count(), 32);
+    }
+    // Nobody was charged in truth: there are no books to check.
+    shop.discard().await;
+}
+
+/// Not for the sweeper while the test lasts.
+fn left_alone(new: NewOrder) -> NewOrder {
+    NewOrder {
+        settle_time: Utc::now() + Duration::from_secs(3600),
+        ..new
+    }
+}
+
+fn charged(new: &NewOrder) -> Change {
+    Change {
+        order_id: new.order.order_id,
+        event: Event::Charged {
+            payment_id: Uuid::now_v7(),
+        },
+        ticket_revision: None,
+        trace: TraceContext::default(),
+    }
+}
+
+async fn recorded(pool: &PgPool, changes: &[Change]) -> sqlx::Result<Vec<Changed>> {
+    let mut tx = pool.begin().await?;
+    let changed = change::apply(&mut tx, changes).await?;
+    tx.commit().await?;
+    Ok(changed)
 }
 
 /// The same request as another order.
