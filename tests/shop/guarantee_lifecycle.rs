@@ -3,7 +3,9 @@
 //! Here nobody dies: connections break, or fall silent, which is worse.
 
 use crate::{
-    count, log,
+    count,
+    lifecycle::{customers, until_served},
+    log,
     post::{event, order_id},
     reason,
 };
@@ -16,7 +18,7 @@ use rdkafka::{
 use shop::{
     customers::latte,
     fault::Proxy,
-    harness::{Options, Shop, eventually, outage},
+    harness::{Options, Shop, UNSENT, eventually, outage},
     services::Service,
 };
 use sqlx::{PgPool, pool::PoolConnection};
@@ -24,10 +26,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -183,36 +182,7 @@ async fn a_stop_under_load_leaves_no_event_unsent_no_lease_held_and_no_offset_be
     shop.servers.kafka_proxy().heal();
     shop.close().await;
 }
-
-const UNSENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
-    where (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)";
 const LEASED: &str = "select count(*) from outbox_parts where lease_expire_time > now()";
-
-/// Customers who order until they are dropped.
-fn customers(shop: &Shop) -> JoinSet<()> {
-    let mut customers = JoinSet::new();
-    for _ in 0..4 {
-        let customer = shop.customer();
-        customers.spawn(async move {
-            loop {
-                // What it was told is in the history.
-                customer.place(latte()).await.ok();
-            }
-        });
-    }
-    customers
-}
-
-async fn until_served(shop: &Shop, more: usize) {
-    let before = shop.history.acknowledged().len();
-    eventually("customers to be served", async || {
-        match shop.history.acknowledged().len() {
-            now if now >= before + more => Ok(()),
-            now => Err(now - before),
-        }
-    })
-    .await;
-}
 
 /// By partition: where the barista's group goes on, as it has told Kafka.
 async fn committed(shop: &Shop) -> HashMap<i32, i64> {

@@ -10,7 +10,7 @@ use reception::reconcile::{self, Asked, Reconciler};
 use shop::{
     books::Rule,
     customers::{espresso, item, latte},
-    harness::{Options, Shop, eventually},
+    harness::{Options, Shop, UNSENT, eventually},
     services::Service,
 };
 use sqlx::PgPool;
@@ -312,10 +312,8 @@ async fn until_all_ready(shop: &Shop, orders: &[Order]) {
 
 /// Waits until Kafka has everything that is in the outbox: until then nothing of it can get lost.
 async fn until_published(pool: &PgPool) {
-    let unsent = "select count(*) from outbox o join outbox_parts p using (part) \
-                  where (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)";
     eventually("everything to be published", async || {
-        match count(pool, unsent).await {
+        match count(pool, UNSENT).await {
             0 => Ok(()),
             unsent => Err(unsent),
         }

@@ -47,7 +47,7 @@ async fn sigterm_under_load_loses_nothing_and_nobody_hears_more_than_unavailable
 }
 
 /// Customers who order until they are dropped.
-fn customers(shop: &Shop) -> JoinSet<()> {
+pub fn customers(shop: &Shop) -> JoinSet<()> {
     let mut customers = JoinSet::new();
     for _ in 0..4 {
         let customer = shop.customer();
@@ -61,7 +61,7 @@ fn customers(shop: &Shop) -> JoinSet<()> {
     customers
 }
 
-async fn until_served(shop: &Shop, more: usize) {
+pub async fn until_served(shop: &Shop, more: usize) {
     let before = shop.history.acknowledged().len();
     eventually("customers to be served", async || {
         match shop.history.acknowledged().len() {

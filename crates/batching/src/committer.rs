@@ -3,7 +3,11 @@
 use crate::{Error, Work, not_committed, unknown, waiting::Waiting};
 use futures::{StreamExt as _, future::join_all, stream};
 use sqlx::{PgPool, Postgres, Transaction};
-use std::{slice, time::Duration};
+use std::{
+    slice,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     time::timeout,
@@ -124,10 +128,10 @@ impl<W: Work> Committer<W> {
 
     /// Each item in a transaction of its own, because one of them spoils the batch.
     async fn commit_alone(&self, items: &[W::Item], callers: Vec<Caller<W>>) {
-        let away = CancellationToken::new();
+        let away = AtomicBool::new(false);
         stream::iter(items.iter().zip(callers))
             .for_each_concurrent(ALONE_SIDE_BY_SIDE, async |(item, caller)| {
-                let answer = if away.is_cancelled() {
+                let answer = if away.load(Ordering::Relaxed) {
                     // Each would wait for a connection that does not come.
                     Err(not_committed(sqlx::Error::PoolTimedOut))
                 } else {
@@ -138,14 +142,10 @@ impl<W: Work> Committer<W> {
             .await;
     }
 
-    async fn commit_one(
-        &self,
-        item: &W::Item,
-        away: &CancellationToken,
-    ) -> Result<W::Answer, Error> {
+    async fn commit_one(&self, item: &W::Item, away: &AtomicBool) -> Result<W::Answer, Error> {
         let committed = self.transaction(slice::from_ref(item)).await;
         if let Err(Failure::Away(_)) = &committed {
-            away.cancel();
+            away.store(true, Ordering::Relaxed);
         }
         // The contract of `apply`, checked by `transaction`, is one answer per item.
         committed?

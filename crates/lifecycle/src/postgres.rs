@@ -130,7 +130,7 @@ async fn settle(connection: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// What one transaction or statement may take, seen from here: longer than the server's own
 /// limits, so that it bites only when the server has vanished without a word.
-const PATIENCE: Duration = Duration::from_secs(12);
+pub const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Bounds work on the database from this side. sqlx has no TCP keepalive: it waits for ever on
 /// a server that vanished.

@@ -51,6 +51,7 @@ mod topics;
 /// Who is told what at the start.
 mod wiring;
 
+pub use closing::UNSENT;
 use database::Databases;
 pub use hosted::Hosted;
 pub use patience::{eventually, outage, patience};

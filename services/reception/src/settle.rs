@@ -13,7 +13,10 @@ use crate::{
     store::{self, Unsettled},
 };
 use futures::{StreamExt as _, stream};
-use lifecycle::{Stop, patiently, postgres::bounded};
+use lifecycle::{
+    Stop, patiently,
+    postgres::{PATIENCE, bounded},
+};
 use std::time::Duration;
 use tracing::Instrument as _;
 
@@ -25,8 +28,6 @@ const CONCURRENCY: usize = 8;
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two tries of one order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// What recording a decision gets.
-const RECORD_PATIENCE: Duration = Duration::from_secs(12);
 /// What a stopping process grants a sweep. What it drops is as after a crash.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -66,7 +67,7 @@ async fn settle(counter: &Counter, order: Unsettled) {
             return;
         }
     };
-    match record(counter, order_id, decision, trace, RECORD_PATIENCE).await {
+    match record(counter, order_id, decision, trace, PATIENCE).await {
         Ok(Changed::Applied(order)) => {
             tracing::info!(order.id = %order_id, state = order.state.as_str(), "settled");
         }

@@ -5,7 +5,7 @@ use crate::{
     post::{Post, event, order_id, process},
 };
 use messaging::{event::Event, inbox::Processed, relay::Relay};
-use shop::harness::{Options, eventually};
+use shop::harness::{Options, UNSENT, eventually};
 use std::{collections::HashSet, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 use uuid::Uuid;
@@ -69,12 +69,7 @@ async fn successor(post: &Post) -> Relay {
 }
 
 async fn unsent(post: &Post) -> i64 {
-    crate::count(
-        &post.pool,
-        "select count(*) from outbox o join outbox_parts p using (part) \
-         where (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)",
-    )
-    .await
+    crate::count(&post.pool, UNSENT).await
 }
 
 async fn append(post: &Post) -> Vec<Uuid> {

@@ -7,14 +7,11 @@ use super::{
 };
 use crate::dead_letters;
 use chrono::Utc;
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{PATIENCE, bounded};
 use sqlx::{PgConnection, PgPool};
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 use tokio::time::timeout;
 use uuid::Uuid;
-
-/// What the statements of a batch may take, seen from here: see [`bounded`].
-const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What became of a transaction.
 pub(super) enum Attempt {

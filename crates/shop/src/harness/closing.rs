@@ -10,7 +10,8 @@ use super::{Shop, eventually, shared, topics};
 const IN_FLIGHT: &str = "select count(*) from orders \
     where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING')";
 const IN_THE_MAKING: &str = "select count(*) from tickets where state in ('QUEUED', 'STARTED')";
-const UNSENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
+/// Counts the events of an outbox that are not published yet.
+pub const UNSENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
     where (o.xid, o.seq) > (p.cursor_xid, p.cursor_seq)";
 
 /// What is not done yet.
