@@ -8,7 +8,7 @@ use lifecycle::Stop;
 use messaging::outbox::Waker;
 use reception::{
     change::{self, Change, Changed},
-    order::{Event, HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
+    order::{Cancel, Event, HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
     place_order::{Stored, Storing},
     store::NewOrder,
 };
@@ -374,6 +374,7 @@ fn new_order() -> NewOrder {
             revision,
             payment: Payment::Pending,
             refund: Refund::NotNeeded,
+            cancel: Cancel::NotRequested,
             create_time: now,
             update_time: now,
             ready_time: None,

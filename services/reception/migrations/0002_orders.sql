@@ -53,10 +53,10 @@ create table orders (
     cancel_state     text        not null,
     -- The last revision of the order's ticket that was applied.
     ticket_revision  bigint      not null default 0,
-    -- Kept until the payment is settled, then erased.
+    -- Kept until the payment is settled or given up, then erased.
     payment_token    text,
-    -- When the sweeper may look at an order whose charge is undecided, and how often
-    -- it has.
+    -- When the sweeper may look at an order whose charge is undecided or whose money has
+    -- to go back, and how often it has.
     settle_time      timestamptz not null,
     settle_attempts  integer     not null default 0,
     -- A paid order of which nothing is heard is asked after. Its silence counts from
@@ -75,7 +75,7 @@ create table orders (
         ('AWAITING_PAYMENT', 'PAID', 'PREPARING', 'READY', 'COLLECTED',
          'DECLINED', 'CANCELLED', 'FAILED')),
     constraint orders_payment_state_known check (payment_state in
-        ('PENDING', 'CHARGED', 'DECLINED')),
+        ('PENDING', 'CHARGED', 'DECLINED', 'CANCELLED')),
     constraint orders_refund_state_known check (refund_state in
         ('NOT_NEEDED', 'PENDING', 'DONE')),
     constraint orders_cancel_state_known check (cancel_state in
@@ -85,15 +85,19 @@ create table orders (
     constraint orders_made_only_if_charged check
         (state not in ('PAID', 'PREPARING', 'READY', 'COLLECTED') or payment_state = 'CHARGED'),
     constraint orders_token_only_while_pending check
-        ((payment_token is not null) = (payment_state = 'PENDING')),
-    -- And never charged without coffee or refund.
+        ((payment_token is not null) = (state = 'AWAITING_PAYMENT')),
+    -- And never charged without coffee or refund: an order that ends without coffee owes
+    -- what was charged, and while that is not known, to find it out.
     constraint orders_refund_owed_without_coffee check
-        (state not in ('CANCELLED', 'FAILED') or payment_state <> 'CHARGED'
-            or refund_state <> 'NOT_NEEDED')
+        (state not in ('CANCELLED', 'FAILED') or refund_state = 'PENDING'
+            or (payment_state = 'CHARGED') = (refund_state = 'DONE')
+                and payment_state <> 'PENDING')
 );
 
--- What the sweeper asks for. Holds only the undecided orders.
-create index orders_unsettled on orders (settle_time) where state = 'AWAITING_PAYMENT';
+-- What the sweeper asks for. Holds only the undecided orders, and those that are over and
+-- owe the provider a call.
+create index orders_unsettled on orders (settle_time)
+    where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING';
 -- What the reconciler asks for. Holds only what is to be made, and is never written for
 -- its own sake while all goes well.
 create index orders_silent on orders (greatest(update_time, silent_time))

@@ -1,6 +1,6 @@
 //! What reception says about an order on `orders.v1`.
 
-use crate::order::{Event, Order, State};
+use crate::order::{Cancel, Event, Order, State};
 use messaging::event::Event as Announcement;
 use proto::reception::v1::{self as wire, order_event::Event as Case};
 use telemetry::propagation::TraceContext;
@@ -11,35 +11,95 @@ pub fn placed(order: &Order, trace: TraceContext) -> Announcement {
     announcement("coffeeshop.reception.v1.OrderPlaced", order, case, trace)
 }
 
-/// An event was applied to the order.
-pub fn changed(order: &Order, event: &Event, trace: TraceContext) -> Announcement {
-    let (event_type, case) = match event {
-        Event::Charged { .. } => (
+/// An event was applied to the order, which was in the state `before`.
+pub fn changed(before: State, order: &Order, event: &Event, trace: TraceContext) -> Announcement {
+    let (event_type, case) = if before == order.state {
+        unmoved(event)
+    } else {
+        moved(order.state, event)
+    };
+    announcement(event_type, order, case, trace)
+}
+
+/// The order came into this state.
+fn moved(state: State, event: &Event) -> (&'static str, Case) {
+    match state {
+        // Where every order begins: none comes into it.
+        State::AwaitingPayment => (
+            "coffeeshop.reception.v1.OrderPlaced",
+            Case::Placed(wire::OrderPlaced {}),
+        ),
+        State::Paid => (
             "coffeeshop.reception.v1.OrderPaid",
             Case::Paid(wire::OrderPaid {}),
         ),
-        Event::Declined { reason } => (
+        State::Declined => (
             "coffeeshop.reception.v1.OrderDeclined",
             Case::Declined(wire::OrderDeclined {
-                reason: reason.clone(),
+                reason: reason(event),
             }),
         ),
-        Event::Started => (
+        State::Preparing => (
             "coffeeshop.reception.v1.OrderPreparing",
             Case::Preparing(wire::OrderPreparing {}),
         ),
-        Event::Made => (
+        State::Ready => (
             "coffeeshop.reception.v1.OrderReady",
             Case::Ready(wire::OrderReady {}),
         ),
-        Event::CannotBeMade { reason } => (
+        State::Collected => (
+            "coffeeshop.reception.v1.OrderCollected",
+            Case::Collected(wire::OrderCollected {}),
+        ),
+        State::Cancelled => (
+            "coffeeshop.reception.v1.OrderCancelled",
+            Case::Cancelled(wire::OrderCancelled {
+                reason: reason(event),
+            }),
+        ),
+        State::Failed => (
             "coffeeshop.reception.v1.OrderFailed",
             Case::Failed(wire::OrderFailed {
+                reason: reason(event),
+            }),
+        ),
+    }
+}
+
+/// Something else about the order is new: its cancellation or its money.
+fn unmoved(event: &Event) -> (&'static str, Case) {
+    match event {
+        Event::CancelRequested { reason } => (
+            "coffeeshop.reception.v1.OrderCancelRequested",
+            Case::CancelRequested(wire::OrderCancelRequested {
                 reason: reason.clone(),
             }),
         ),
-    };
-    announcement(event_type, order, case, trace)
+        Event::Refunded { .. } => (
+            "coffeeshop.reception.v1.OrderRefunded",
+            Case::Refunded(wire::OrderRefunded {}),
+        ),
+        Event::PaymentCancelled | Event::Declined { .. } => (
+            "coffeeshop.reception.v1.OrderPaymentCancelled",
+            Case::PaymentCancelled(wire::OrderPaymentCancelled {}),
+        ),
+        // All that a ticket can add to an order without moving it.
+        _ => (
+            "coffeeshop.reception.v1.OrderCancelRefused",
+            Case::CancelRefused(wire::OrderCancelRefused {}),
+        ),
+    }
+}
+
+/// Why an order ended, for people.
+fn reason(event: &Event) -> String {
+    match event {
+        Event::Declined { reason }
+        | Event::CannotBeMade { reason }
+        | Event::CancelRequested { reason } => reason.clone(),
+        Event::WindowOver => "the time to pay is over".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// Nothing was heard of the order for a while.
@@ -75,7 +135,7 @@ fn snapshot(order: &Order) -> wire::OrderSnapshot {
     wire::OrderSnapshot {
         state: state(order.state).into(),
         items: items.collect(),
-        cancel_state: wire::CancelState::NotRequested.into(),
+        cancel_state: cancel_state(order.cancel).into(),
     }
 }
 
@@ -90,6 +150,16 @@ pub fn state(state: State) -> wire::OrderState {
         State::Declined => wire::OrderState::Declined,
         State::Cancelled => wire::OrderState::Cancelled,
         State::Failed => wire::OrderState::Failed,
+    }
+}
+
+/// The wire's name of what became of a wish to cancel.
+pub fn cancel_state(cancel: Cancel) -> wire::CancelState {
+    match cancel {
+        Cancel::NotRequested => wire::CancelState::NotRequested,
+        Cancel::Requested => wire::CancelState::Requested,
+        Cancel::Accepted => wire::CancelState::Accepted,
+        Cancel::Refused => wire::CancelState::Refused,
     }
 }
 

@@ -84,9 +84,11 @@ pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<
             results.push(Changed::Unknown);
             continue;
         };
+        let before = locked.order.state;
         let result = fold(locked, change);
         if let Changed::Applied(order) = &result {
             events.push(announce::changed(
+                before,
                 order,
                 &change.event,
                 change.trace.clone(),
@@ -108,9 +110,12 @@ pub fn now() -> DateTime<Utc> {
 /// Applies one change to a locked order, in memory.
 fn fold(locked: &mut Locked, change: &Change) -> Changed {
     let heard = change.ticket_revision.unwrap_or(0);
-    // A ticket that failed ends its order whatever its revision: a barista that has lost
-    // its book counts from one again.
-    let last_word = matches!(change.event, Event::CannotBeMade { .. });
+    // A ticket that is given up ends its order whatever its revision: a barista that has
+    // lost its book counts from one again.
+    let last_word = matches!(
+        change.event,
+        Event::CannotBeMade { .. } | Event::CancelAccepted
+    );
     if change.ticket_revision.is_some() && heard <= locked.ticket_revision && !last_word {
         return Changed::Absorbed(locked.order.clone());
     }

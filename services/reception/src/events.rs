@@ -74,14 +74,16 @@ fn event(ticket: TicketEvent) -> Result<Event, Skipped> {
     let snapshot = ticket
         .snapshot
         .ok_or_else(|| Skipped::DeadLetter("the snapshot is missing".into()))?;
+    let cancel_refused = snapshot.cancel_refused;
     match TicketState::try_from(snapshot.state) {
         Ok(TicketState::Queued) => Err(Skipped::NotOurs),
-        Ok(TicketState::Started) => Ok(Event::Started),
-        Ok(TicketState::Ready) => Ok(Event::Made),
+        Ok(TicketState::Started) => Ok(Event::Started { cancel_refused }),
+        Ok(TicketState::Ready) => Ok(Event::Made { cancel_refused }),
+        Ok(TicketState::Cancelled) => Ok(Event::CancelAccepted),
         Ok(TicketState::Failed) => Ok(Event::CannotBeMade {
             reason: reason(ticket.event),
         }),
-        Ok(state @ (TicketState::Unspecified | TicketState::Cancelled)) => {
+        Ok(state @ TicketState::Unspecified) => {
             let reason = format!("a ticket that is {} is not handled", state.as_str_name());
             Err(Skipped::DeadLetter(reason))
         }

@@ -1,10 +1,15 @@
 //! The order, and what may happen to it. Pure: no clock, no database, no wire.
 //!
-//! Everything that changes an order goes through `Order::apply`, one `match` over
-//! state and event. Events arrive more than once, late, and from several sides (the
+//! Everything that changes an order goes through `Order::apply` (in `transition`), one
+//! `match` over state and event. Events arrive more than once, late, and from several sides (the
 //! caller's own charge, the sweeper, the barista), so most of them must be
 //! harmless: they are absorbed. What is refused contradicts what was decided, and is
 //! somebody's bug.
+
+/// What may happen to it.
+mod transition;
+
+pub use transition::{Event, IllegalTransition, Transition, Why};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -43,6 +48,8 @@ pub struct Order {
     pub payment: Payment,
     /// What became of the money, if it ended without coffee.
     pub refund: Refund,
+    /// What became of a wish to cancel.
+    pub cancel: Cancel,
     /// When it was placed.
     pub create_time: DateTime<Utc>,
     /// When it last changed.
@@ -94,6 +101,8 @@ pub enum Payment {
         /// The provider's reason.
         reason: String,
     },
+    /// Closed before anything was charged. Nothing ever will be.
+    Cancelled,
 }
 
 /// Gives a set of names one text each, for the database and the wire.
@@ -166,6 +175,20 @@ named! {
     }
 }
 
+named! {
+    /// What became of a wish to cancel.
+    Cancel {
+        /// Nobody asked.
+        NotRequested = "NOT_REQUESTED",
+        /// Asked for; the barista decides.
+        Requested = "REQUESTED",
+        /// Nothing is made any more.
+        Accepted = "ACCEPTED",
+        /// Too late; the order goes on.
+        Refused = "REFUSED",
+    }
+}
+
 impl State {
     /// Whether nothing can change the order any more, refunds aside.
     pub fn is_over(self) -> bool {
@@ -176,146 +199,10 @@ impl State {
     }
 }
 
-/// What can happen to an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The provider has charged it.
-    Charged {
-        /// The provider's id.
-        payment_id: Uuid,
-    },
-    /// The provider has declined it.
-    Declined {
-        /// The provider's reason.
-        reason: String,
-    },
-    /// The barista has begun its first drink.
-    Started,
-    /// The barista has booked its last drink.
-    Made,
-    /// It will not be made.
-    CannotBeMade {
-        /// Why, for people.
-        reason: String,
-    },
-}
-
-/// What an event did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transition {
-    /// It changed the order.
-    Applied(Order),
-    /// It changed nothing, as it should.
-    Absorbed(Order, Why),
-    /// It contradicts what was decided.
-    Refused(IllegalTransition),
-}
-
-/// Why an event changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It was reported before.
-    Repeated,
-    /// The order is past it.
-    Late,
-    /// The order is over.
-    Over,
-}
-
-/// An event that contradicts what was decided.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("order {order_id} is {}: {event:?} contradicts that", state.as_str())]
-pub struct IllegalTransition {
-    /// The order.
-    pub order_id: OrderId,
-    /// Where it stands.
-    pub state: State,
-    /// What was reported.
-    pub event: Event,
-}
-
 impl Order {
-    /// Lets an event happen. Nothing moves an order backwards.
-    pub fn apply(self, event: Event, now: DateTime<Utc>) -> Transition {
-        use State::{
-            AwaitingPayment, Cancelled, Collected, Declined, Failed, Paid, Preparing, Ready,
-        };
-        use Why::{Late, Over, Repeated};
-        match (self.state, event) {
-            (AwaitingPayment, Event::Charged { payment_id }) => {
-                let payment = Payment::Charged { payment_id };
-                Transition::Applied(Self {
-                    payment,
-                    ..self.moved(Paid, now, "charged")
-                })
-            }
-            (AwaitingPayment, Event::Declined { reason }) => {
-                let order = self.moved(Declined, now, &format!("declined: {reason}"));
-                Transition::Applied(Self {
-                    payment: Payment::Declined { reason },
-                    ..order
-                })
-            }
-            (Paid, Event::Started) => {
-                Transition::Applied(self.moved(Preparing, now, "first drink started"))
-            }
-            // From PAID too: the event that reports the start may have been overtaken.
-            (Paid | Preparing, Event::Made) => {
-                let order = self.moved(Ready, now, "last drink booked");
-                Transition::Applied(Self {
-                    ready_time: Some(now),
-                    ..order
-                })
-            }
-            // The refund is owed from the same transaction on: whoever has paid and gets no
-            // coffee is never forgotten.
-            (Paid | Preparing, Event::CannotBeMade { reason }) => {
-                let order = self.moved(Failed, now, &format!("cannot be made: {reason}"));
-                let refund = Refund::Pending;
-                Transition::Applied(Self { refund, ..order })
-            }
-            // PlaceOrder and the sweeper may both report the one charge.
-            (Paid | Preparing | Ready | Collected, Event::Charged { .. })
-            | (Preparing, Event::Started)
-            | (Ready, Event::Made)
-            | (Declined, Event::Declined { .. }) => Transition::Absorbed(self, Repeated),
-            (Ready | Collected, Event::Started) | (Collected, Event::Made) => {
-                Transition::Absorbed(self, Late)
-            }
-            (Cancelled | Failed, _) => Transition::Absorbed(self, Over),
-            // The provider decides a key once, nothing is made or given up before it is
-            // paid, and what is made cannot have been impossible to make.
-            (AwaitingPayment | Declined, event @ (Event::Started | Event::Made))
-            | (
-                AwaitingPayment | Declined | Ready | Collected,
-                event @ Event::CannotBeMade { .. },
-            )
-            | (Declined, event @ Event::Charged { .. })
-            | (Paid | Preparing | Ready | Collected, event @ Event::Declined { .. }) => {
-                let (order_id, state) = (self.order_id, self.state);
-                Transition::Refused(IllegalTransition {
-                    order_id,
-                    state,
-                    event,
-                })
-            }
-        }
-    }
-
-    fn moved(mut self, state: State, now: DateTime<Utc>, detail: &str) -> Self {
-        self.revision += 1;
-        let (time, revision, detail) = (now, self.revision, detail.to_owned());
-        self.history.push(HistoryEntry {
-            state,
-            time,
-            revision,
-            detail,
-        });
-        Self {
-            state,
-            update_time: now,
-            ..self
-        }
+    /// Whether nothing changes any more: it is over, and nobody is owed anything.
+    pub fn is_settled(&self) -> bool {
+        self.state.is_over() && self.refund != Refund::Pending
     }
 }
 

@@ -176,7 +176,7 @@ pub fn answer(order: Order) -> Result<Order, Error> {
             order_id: order.order_id,
             reason,
         }),
-        Payment::Pending | Payment::Charged { .. } => Ok(order),
+        Payment::Pending | Payment::Charged { .. } | Payment::Cancelled => Ok(order),
     }
 }
 

@@ -9,7 +9,7 @@ pub mod overdue;
 /// Looking orders up and listing them.
 pub mod read;
 
-use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, State, UnknownName};
+use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State, UnknownName};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use std::{str::FromStr, time::Duration};
@@ -112,13 +112,18 @@ pub async fn update(conn: &mut PgConnection, changed: &[Locked]) -> sqlx::Result
         "update orders o set state = c.state, revision = c.revision, \
              payment_state = c.payment_state, payment_id = c.payment_id, \
              decline_reason = c.decline_reason, ticket_revision = c.ticket_revision, \
-             payment_token = case when c.payment_state = 'PENDING' then o.payment_token end, \
+             payment_token = case when c.state = 'AWAITING_PAYMENT' then o.payment_token end, \
              update_time = c.update_time, ready_time = c.ready_time, \
-             refund_state = c.refund_state \
+             refund_state = c.refund_state, cancel_state = c.cancel_state, \
+             settle_time = case when c.owed and o.refund_state <> 'PENDING' \
+                 then now() else o.settle_time end, \
+             settle_attempts = case when c.owed and o.refund_state <> 'PENDING' \
+                 then 0 else o.settle_attempts end \
          from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], \
-             $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::text[]) \
+             $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], \
+             $12::bool[]) \
              as c (order_id, state, revision, payment_state, payment_id, decline_reason, \
-                   ticket_revision, update_time, ready_time, refund_state) \
+                   ticket_revision, update_time, ready_time, refund_state, cancel_state, owed) \
          where o.order_id = c.order_id",
     )
     .bind(column(changed, |c| c.order.order_id.0))
@@ -131,6 +136,9 @@ pub async fn update(conn: &mut PgConnection, changed: &[Locked]) -> sqlx::Result
     .bind(column(changed, |c| c.order.update_time))
     .bind(column(changed, |c| c.order.ready_time))
     .bind(column(changed, |c| c.order.refund.as_str()))
+    .bind(column(changed, |c| c.order.cancel.as_str()))
+    // What is owed to a customer is due at once.
+    .bind(column(changed, |c| c.order.refund == Refund::Pending))
     .execute(conn)
     .await?;
     Ok(())
@@ -227,6 +235,7 @@ fn order(row: &PgRow) -> sqlx::Result<Order> {
         revision: row.try_get("revision")?,
         payment: payment(row)?,
         refund: named(row, "refund_state")?,
+        cancel: named(row, "cancel_state")?,
         create_time: row.try_get("create_time")?,
         update_time: row.try_get("update_time")?,
         ready_time: row.try_get("ready_time")?,
@@ -254,6 +263,7 @@ fn payment(row: &PgRow) -> sqlx::Result<Payment> {
             reason: row.try_get("decline_reason")?,
         },
         "PENDING" => Payment::Pending,
+        "CANCELLED" => Payment::Cancelled,
         other => {
             return Err(sqlx::Error::Decode(
                 format!("unknown payment_state {other:?}").into(),
@@ -267,20 +277,21 @@ fn payment_state(payment: &Payment) -> &'static str {
         Payment::Pending => "PENDING",
         Payment::Charged { .. } => "CHARGED",
         Payment::Declined { .. } => "DECLINED",
+        Payment::Cancelled => "CANCELLED",
     }
 }
 
 fn payment_id(payment: &Payment) -> Option<Uuid> {
     match payment {
         Payment::Charged { payment_id } => Some(*payment_id),
-        Payment::Pending | Payment::Declined { .. } => None,
+        Payment::Pending | Payment::Declined { .. } | Payment::Cancelled => None,
     }
 }
 
 fn decline_reason(payment: &Payment) -> Option<String> {
     match payment {
         Payment::Declined { reason } => Some(reason.clone()),
-        Payment::Pending | Payment::Charged { .. } => None,
+        Payment::Pending | Payment::Charged { .. } | Payment::Cancelled => None,
     }
 }
 

@@ -8,8 +8,20 @@ use proptest::{prelude::*, sample::select};
 /// What a ticket says to its order: the revision, what it means, and where it leads.
 fn tickets() -> Vec<(i64, Event, State)> {
     vec![
-        (2, Event::Started, State::Preparing),
-        (3, Event::Made, State::Ready),
+        (
+            2,
+            Event::Started {
+                cancel_refused: false,
+            },
+            State::Preparing,
+        ),
+        (
+            3,
+            Event::Made {
+                cancel_refused: false,
+            },
+            State::Ready,
+        ),
     ]
 }
 

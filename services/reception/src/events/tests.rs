@@ -48,8 +48,18 @@ fn reason(event: &TicketEvent) -> String {
 fn the_snapshot_says_what_happened() {
     let what = |state| read(&message(&event(state))).map(|change| change.event);
     assert_eq!(what(TicketState::Queued), Err(Skipped::NotOurs));
-    assert_eq!(what(TicketState::Started), Ok(Event::Started));
-    assert_eq!(what(TicketState::Ready), Ok(Event::Made));
+    assert_eq!(
+        what(TicketState::Started),
+        Ok(Event::Started {
+            cancel_refused: false
+        })
+    );
+    assert_eq!(
+        what(TicketState::Ready),
+        Ok(Event::Made {
+            cancel_refused: false
+        })
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From the domain to the wire.
 
 use crate::{
-    announce::{state, timestamp},
+    announce::{cancel_state, state, timestamp},
     order::{HistoryEntry, Item, Order, Payment, Refund},
     store::read::MenuItem,
 };
@@ -22,7 +22,7 @@ pub(super) fn order(order: Order) -> wire::Order {
         revision: order.revision,
         payment_state: payment_state(&order.payment).into(),
         refund_state: refund_state(order.refund).into(),
-        cancel_state: wire::CancelState::NotRequested.into(),
+        cancel_state: cancel_state(order.cancel).into(),
         create_time: Some(timestamp(order.create_time)),
         update_time: Some(timestamp(order.update_time)),
         ready_time: order.ready_time.map(timestamp),
@@ -66,6 +66,7 @@ fn payment_state(payment: &Payment) -> wire::PaymentState {
         Payment::Pending => wire::PaymentState::Pending,
         Payment::Charged { .. } => wire::PaymentState::Charged,
         Payment::Declined { .. } => wire::PaymentState::Declined,
+        Payment::Cancelled => wire::PaymentState::Cancelled,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     change,
     menu::{Menu, Pricing},
-    order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
+    order::{Cancel, HistoryEntry, Item, Order, OrderId, Payment, Refund, State},
     store::{
         NewOrder,
         read::{Filter, MenuItem},
@@ -101,6 +101,7 @@ fn new_order(name: String, items: Vec<Item>, currency_code: String, total_minor:
         revision,
         payment: Payment::Pending,
         refund: Refund::NotNeeded,
+        cancel: Cancel::NotRequested,
         create_time: now,
         update_time: now,
         ready_time: None,

@@ -39,12 +39,12 @@ impl Watch {
         })
     }
 
-    /// The next update, and what goes on after it: nothing, once the order is over. None
-    /// at all if it is over and was seen.
+    /// The next update, and what goes on after it: nothing, once the order is settled. None
+    /// at all if it is and was seen.
     async fn next(mut self) -> Result<Option<(WatchOrderResponse, Option<Self>)>, Status> {
         let mut order = self.read().await?;
         if order.revision <= self.after {
-            if order.state.is_over() {
+            if order.is_settled() {
                 return Ok(None);
             }
             let woken = tokio::time::timeout(HEARTBEAT, self.until_newer()).await;
@@ -59,7 +59,7 @@ impl Watch {
             }
         }
         self.after = order.revision;
-        let over = order.state.is_over();
+        let over = order.is_settled();
         let update = update(Update::Order(answer::order(order)));
         Ok(Some((update, (!over).then_some(self))))
     }

@@ -14,6 +14,7 @@ pub(crate) fn order(state: State) -> Order {
         revision: 7,
         payment: Payment::Pending,
         refund: Refund::NotNeeded,
+        cancel: Cancel::NotRequested,
         create_time: now,
         update_time: now,
         ready_time: None,
@@ -21,44 +22,68 @@ pub(crate) fn order(state: State) -> Order {
     }
 }
 
-/// What is expected of a state and an event: the next state, or `=` (absorbed), or
-/// `!` (refused).
-const TABLE: &[(State, [&str; 5])] = &[
-    // Charged, Declined, Started, Made, CannotBeMade
-    (State::AwaitingPayment, ["PAID", "DECLINED", "!", "!", "!"]),
-    (State::Paid, ["=", "!", "PREPARING", "READY", "FAILED"]),
-    (State::Preparing, ["=", "!", "=", "READY", "FAILED"]),
-    (State::Ready, ["=", "!", "=", "=", "!"]),
-    (State::Collected, ["=", "!", "=", "=", "!"]),
-    (State::Declined, ["!", "=", "!", "!", "!"]),
-    (State::Cancelled, ["=", "=", "=", "=", "="]),
-    (State::Failed, ["=", "=", "=", "=", "="]),
+const ID: Uuid = Uuid::nil();
+
+fn events() -> [Event; 13] {
+    let reason = String::new;
+    [
+        Event::Charged { payment_id: ID },
+        Event::Declined { reason: reason() },
+        Event::PaymentCancelled,
+        Event::Refunded { payment_id: ID },
+        Event::WindowOver,
+        Event::CancelRequested { reason: reason() },
+        Event::Started {
+            cancel_refused: false,
+        },
+        Event::Made {
+            cancel_refused: false,
+        },
+        Event::Started {
+            cancel_refused: true,
+        },
+        Event::Made {
+            cancel_refused: true,
+        },
+        Event::CancelAccepted,
+        Event::CannotBeMade { reason: reason() },
+        Event::Collected,
+    ]
+}
+
+/// What is expected of a state and an event: the next state (the same one: something
+/// beside it changed), `=` (absorbed), or `!` (refused).
+#[rustfmt::skip]
+const TABLE: &[(State, [&str; 13])] = &[
+    // Charged, Declined, PaymentCancelled, Refunded, WindowOver, CancelRequested,
+    //     Started, Made, both with the cancellation refused, CancelAccepted, CannotBeMade, Collected
+    (State::AwaitingPayment, ["PAID", "DECLINED", "CANCELLED", "CANCELLED", "CANCELLED", "CANCELLED",
+        "!", "!", "!", "!", "!", "!", "!"]),
+    (State::Paid, ["=", "!", "!", "!", "=", "PAID",
+        "PREPARING", "READY", "PREPARING", "READY", "CANCELLED", "FAILED", "!"]),
+    (State::Preparing, ["=", "!", "!", "!", "=", "PREPARING",
+        "=", "READY", "PREPARING", "READY", "CANCELLED", "FAILED", "!"]),
+    (State::Ready, ["=", "!", "!", "!", "=", "!",
+        "=", "=", "READY", "READY", "!", "!", "COLLECTED"]),
+    (State::Collected, ["=", "!", "!", "!", "=", "!",
+        "=", "=", "COLLECTED", "COLLECTED", "!", "!", "="]),
+    (State::Declined, ["!", "=", "!", "!", "=", "!",
+        "!", "!", "!", "!", "!", "!", "!"]),
+    (State::Cancelled, ["=", "=", "=", "=", "=", "=",
+        "=", "=", "=", "=", "=", "=", "!"]),
+    (State::Failed, ["=", "=", "=", "=", "=", "!",
+        "=", "=", "=", "=", "=", "=", "!"]),
 ];
 
 #[test]
 fn every_state_meets_every_event_as_the_table_says() {
-    let events = [
-        Event::Charged {
-            payment_id: Uuid::nil(),
-        },
-        Event::Declined {
-            reason: "insufficient_funds".into(),
-        },
-        Event::Started,
-        Event::Made,
-        Event::CannotBeMade {
-            reason: "no milk".into(),
-        },
-    ];
     assert_eq!(TABLE.len(), State::ALL.len());
     for (state, expected) in TABLE {
-        for (event, expected) in events.iter().zip(expected) {
+        for (event, expected) in events().iter().zip(expected) {
             let found = match order(*state).apply(event.clone(), Utc::now()) {
                 Transition::Applied(after) => {
                     assert_eq!(after.revision, 8, "{state:?} {event:?}");
                     assert_eq!(after.history.len(), 1, "{state:?} {event:?}");
-                    let owed = after.refund == Refund::Pending;
-                    assert_eq!(owed, after.state == State::Failed, "{state:?} {event:?}");
                     after.state.as_str()
                 }
                 Transition::Absorbed(after, _) => {
@@ -72,6 +97,78 @@ fn every_state_meets_every_event_as_the_table_says() {
     }
 }
 
+/// What an order owes and knows after events.
+fn after(state: State, events: &[Event]) -> (State, Payment, Refund, Cancel) {
+    let end = events.iter().fold(order(state), |before, event| {
+        match before.apply(event.clone(), Utc::now()) {
+            Transition::Applied(after) | Transition::Absorbed(after, _) => after,
+            Transition::Refused(illegal) => panic!("{illegal}"),
+        }
+    });
+    (end.state, end.payment, end.refund, end.cancel)
+}
+
+const CHARGED: Event = Event::Charged { payment_id: ID };
+const REFUNDED: Event = Event::Refunded { payment_id: ID };
+const ASKED: Event = Event::CancelRequested {
+    reason: String::new(),
+};
+const GIVEN_UP: Event = Event::CannotBeMade {
+    reason: String::new(),
+};
+const IN_TIME: Event = Event::CancelAccepted;
+const TOO_LATE: Event = Event::Started {
+    cancel_refused: true,
+};
+const MADE: Event = Event::Made {
+    cancel_refused: false,
+};
+const PAID: Payment = Payment::Charged { payment_id: ID };
+
+/// Stories from AWAITING_PAYMENT on, and what becomes of the money and of the wish.
+#[rustfmt::skip]
+const STORIES: &[(&[Event], State, Payment, Refund, Cancel)] = &[
+    // Unpaid: closing the key is owed until the provider has answered.
+    (&[ASKED], State::Cancelled, Payment::Pending, Refund::Pending, Cancel::Accepted),
+    (&[Event::WindowOver], State::Cancelled, Payment::Pending, Refund::Pending, Cancel::NotRequested),
+    (&[ASKED, CHARGED], State::Cancelled, Payment::Pending, Refund::Pending, Cancel::Accepted),
+    (&[ASKED, CHARGED, REFUNDED], State::Cancelled, PAID, Refund::Done, Cancel::Accepted),
+    (&[ASKED, Event::PaymentCancelled], State::Cancelled, Payment::Cancelled, Refund::NotNeeded, Cancel::Accepted),
+    (&[Event::WindowOver, REFUNDED, REFUNDED], State::Cancelled, PAID, Refund::Done, Cancel::NotRequested),
+    // Somebody else has closed it.
+    (&[Event::PaymentCancelled], State::Cancelled, Payment::Cancelled, Refund::NotNeeded, Cancel::NotRequested),
+    (&[REFUNDED], State::Cancelled, PAID, Refund::Done, Cancel::NotRequested),
+    // Paid: the barista decides.
+    (&[CHARGED, ASKED, ASKED], State::Paid, PAID, Refund::NotNeeded, Cancel::Requested),
+    (&[CHARGED, ASKED, IN_TIME], State::Cancelled, PAID, Refund::Pending, Cancel::Accepted),
+    (&[CHARGED, ASKED, IN_TIME, REFUNDED], State::Cancelled, PAID, Refund::Done, Cancel::Accepted),
+    (&[CHARGED, ASKED, TOO_LATE], State::Preparing, PAID, Refund::NotNeeded, Cancel::Refused),
+    (&[CHARGED, ASKED, TOO_LATE, ASKED], State::Preparing, PAID, Refund::NotNeeded, Cancel::Refused),
+    (&[CHARGED, ASKED, MADE], State::Ready, PAID, Refund::NotNeeded, Cancel::Refused),
+    (&[CHARGED, ASKED, GIVEN_UP], State::Failed, PAID, Refund::Pending, Cancel::Accepted),
+    (&[CHARGED, GIVEN_UP, REFUNDED], State::Failed, PAID, Refund::Done, Cancel::NotRequested),
+];
+
+#[test]
+fn whoever_paid_and_gets_no_coffee_is_owed_the_money_until_it_is_back() {
+    for (events, state, payment, refund, cancel) in STORIES {
+        let expected = (*state, payment.clone(), *refund, *cancel);
+        assert_eq!(
+            after(State::AwaitingPayment, events),
+            expected,
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn a_charge_of_a_closed_payment_is_refused_by_name() {
+    let mut closed = order(State::Cancelled);
+    closed.payment = Payment::Cancelled;
+    let charged = closed.apply(CHARGED, Utc::now());
+    assert!(matches!(charged, Transition::Refused(_)), "{charged:?}");
+}
+
 #[test]
 fn states_are_stored_under_names_that_are_read_back() {
     for state in State::ALL {
@@ -80,5 +177,8 @@ fn states_are_stored_under_names_that_are_read_back() {
     assert!("BREWED".parse::<State>().is_err());
     for refund in Refund::ALL {
         assert_eq!(refund.as_str().parse::<Refund>().ok(), Some(*refund));
+    }
+    for cancel in Cancel::ALL {
+        assert_eq!(cancel.as_str().parse::<Cancel>().ok(), Some(*cancel));
     }
 }
