@@ -10,6 +10,8 @@
 //! Errors carry `google.rpc` details ([`status`]): messages are for people, reasons for
 //! programs.
 
+/// Refusing calls beyond what can be answered in time.
+pub mod admission;
 // Calls in flight, for the drain.
 mod calls;
 /// Requests to other services.

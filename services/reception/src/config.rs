@@ -14,6 +14,12 @@ pub struct Config {
     /// AWAITING_PAYMENT, and settled later with the same key.
     #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
     pub charge_timeout: Duration,
+    /// The most PlaceOrder calls that are answered at a time. The next one is refused at once,
+    /// so that these keep their latency. While charges time out, this over CHARGE_TIMEOUT is
+    /// the rate at which orders are taken until the circuit opens.
+    #[arg(long, env = "MAX_PLACING", default_value_t = 512,
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub max_placing: u16,
     /// The topic to tell of orders on.
     #[arg(long, env = "ORDERS_TOPIC", default_value = proto::ORDERS_TOPIC)]
     pub orders_topic: String,

@@ -20,7 +20,7 @@ use proto::reception::v1::{
     self as wire,
     reception_service_server::{ReceptionService, ReceptionServiceServer},
 };
-use rpc::{page, server::MAX_REQUEST_BYTES, status};
+use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES, status};
 use std::{pin::Pin, time::Duration};
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
@@ -34,11 +34,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The service, to be added to a server.
 pub fn service(
     counter: Counter,
+    door: Admission,
     watchers: Watchers,
     stop: Stop,
 ) -> ReceptionServiceServer<impl ReceptionService> {
     ReceptionServiceServer::new(Reception {
         counter,
+        door,
         watchers,
         stop,
     })
@@ -47,6 +49,8 @@ pub fn service(
 
 struct Reception {
     counter: Counter,
+    /// Of PlaceOrder: all else is a read, or as short as one.
+    door: Admission,
     watchers: Watchers,
     stop: Stop,
 }
@@ -74,6 +78,7 @@ impl ReceptionService for Reception {
         &self,
         request: Request<wire::PlaceOrderRequest>,
     ) -> Result<Response<wire::PlaceOrderResponse>, Status> {
+        let _inside = self.door.admit()?;
         let left = rpc::deadline::remaining(&request).unwrap_or(DEFAULT_DEADLINE);
         let deadline = Instant::now() + left;
         let request = request.into_inner();

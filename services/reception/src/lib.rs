@@ -51,7 +51,7 @@ use messaging::{
     tail::Tail,
 };
 use payment::Payments;
-use rpc::server::Server;
+use rpc::{admission::Admission, server::Server};
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use watch::Watchers;
@@ -105,7 +105,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         .local_addr()
         .context("the listener has no address")?;
     let grace = config.server.drain_grace;
-    let reception = grpc::service(counter.clone(), watchers.clone(), stop.clone());
+    let door = Admission::new(config.max_placing);
+    let reception = grpc::service(counter.clone(), door, watchers.clone(), stop.clone());
     let server = Server::new(SERVICE)
         .add_service(reception)
         .add_service(operations::dead_letters::service(letters));
