@@ -73,7 +73,7 @@ impl TestShop {
         );
     }
 
-    fn spawn(&self, args: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command
             .stdout(Stdio::null())
