@@ -37,7 +37,7 @@ lint: tools ## Format, clippy, docs; contracts and licenses where buf and cargo-
 
 verify: lint test ## What CI runs
 
-bench: tools ## Orders a second, latency, CPU and memory, beside pgbench; release build
+bench: tools ## Orders and messages a second, and what they cost; with many orders: STORED=5000000
 	@$(CARGO) build --locked --release --workspace
 	@deploy/local/bench.sh
 

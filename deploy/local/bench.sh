@@ -1,7 +1,8 @@
 #!/bin/sh
 # Measures a shop of its own, in a folder of its own, with the release build, and
-# pgbench on the same Postgres in the same run.
+# pgbench on the same Postgres in the same run. With STORED=5000000, something else: see there.
 set -eu
+[ -z "${STORED:-}" ] || exec deploy/local/bench-stored.sh
 bench=target/bench
 shop="target/release/shop --dir $bench/shop"
 mkdir -p $bench
@@ -33,3 +34,4 @@ trap 'exit 130' INT TERM
 $shop up --detach --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0
 # shellcheck disable=SC2086 # a list of words
 $shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $yardstick --json $bench/load.json
+$shop messages --json $bench/messages.json

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     books,
     dir::{self, ShopDir},
-    dlq, down, guard, load, logs, order, status, up,
+    dlq, down, fill, guard, load, logs, messages, order, status, up,
 };
 
 /// The whole shop on one machine.
@@ -37,6 +37,10 @@ enum Command {
     Dlq(dlq::Options),
     /// Measure how many orders a second the open shop makes, and what they cost.
     Load(load::Options),
+    /// Measure how many messages a second go from an outbox through Kafka into an inbox.
+    Messages(messages::Options),
+    /// Store orders that nobody placed, to measure a shop that has many.
+    Fill(fill::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
@@ -55,6 +59,8 @@ impl Cli {
             Command::Books(options) => books::command::run(options, dir()?).await,
             Command::Dlq(options) => dlq::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,
+            Command::Messages(options) => messages::run(options, dir()?).await,
+            Command::Fill(options) => fill::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,
         }
     }

@@ -23,6 +23,8 @@ pub mod dlq;
 pub mod down;
 // A TCP proxy that breaks on command.
 pub mod fault;
+// `shop fill`: orders that nobody placed.
+pub mod fill;
 // `shop guard`: a child that dies with its parent.
 pub mod guard;
 // A whole shop for one test.
@@ -37,6 +39,8 @@ mod lock;
 pub mod logs;
 // The pinned servers, fetched once.
 pub mod maven;
+// `shop messages`: from outbox to inbox, how many, at what cost.
+pub mod messages;
 // `shop order`: one order, live.
 pub mod order;
 // The parts of a shop, by name.

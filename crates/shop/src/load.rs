@@ -3,15 +3,17 @@
 //! A closed loop: each client places one order after the other over its own connection, and a slow
 //! answer slows its client down. So the figures are a capacity and the latencies at that capacity,
 //! not what customers of a busy shop would see. An order counts when it is READY: the clock runs
-//! until the last one is.
+//! until the last one is. The books are checked at the end, of the orders of the run.
 //!
 //! Before it begins, pgbench inserts single rows into the same Postgres, so that the figures come
 //! with the speed of the disk that they were measured on.
 
 /// Clients that place orders.
 mod clients;
+/// Beside the figures of another run.
+mod compare;
 /// CPU and memory of the parts.
-mod cost;
+pub(crate) mod cost;
 /// The figures, for people and for programs.
 mod report;
 /// What the orders' rows say afterwards.
@@ -22,6 +24,7 @@ mod yardstick;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use chrono::Utc;
 use lifecycle::Stop;
 use tokio::time::Instant;
 
@@ -56,6 +59,9 @@ pub struct Options {
     /// Write the figures to this file, too.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Compare with another run, of which this file has the figures.
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
 }
 
 /// Loads an open shop and prints the figures; an error if the books are wrong afterwards.
@@ -73,6 +79,7 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
         state.alive(Part::Reception).is_some(),
         "the shop is not open; `shop up --detach --brew-scale 0`"
     );
+    let against = options.against.as_deref().map(compare::read).transpose()?;
     let progress = Progress::on_stderr();
     let yardstick = match &options.pgbench {
         Some(pgbench) => {
@@ -94,29 +101,36 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
         history: History::default(),
         progress,
     };
+    let stored_orders = rows::stored(&ledgers.reception).await?;
+    let first = rows::first_id(Utc::now());
     crowd
         .order_for(Duration::from_secs(options.warmup), "warming up")
         .await?;
     rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
 
-    let meter = Meter::start(&state);
-    let (began, begin_time) = (Instant::now(), chrono::Utc::now());
+    let meter = Meter::start(&state, &Part::ALL, report::OWN);
+    let (began, first_counted) = (Instant::now(), rows::first_id(Utc::now()));
     let placed = crowd
         .order_for(Duration::from_secs(options.seconds), "ordering")
         .await?;
     let ordering = began.elapsed();
     rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
     let cost = meter.stop();
-    let ready = rows::ready_since(&ledgers.reception, begin_time).await?;
-    let books = books::check(&ledgers, &crowd.history.acknowledged(), true).await?;
+    let ready = rows::ready_from(&ledgers.reception, first_counted).await?;
+    // Of this run: what was stored before may be millions of orders.
+    let books = books::check_from(&ledgers, first, &crowd.history.acknowledged(), true).await?;
 
     let shop = report::Shop {
         clients: options.clients,
         baristas: rows::baristas(&ledgers.barista).await?,
         brew_scale: state.brew_scale,
+        stored_orders,
     };
     let report = Report::new(shop, ordering, &placed, &ready, cost, yardstick);
     anstream::println!("{report}\n{books}");
+    if let Some(other) = against {
+        anstream::println!("\n{}", report.against(&other));
+    }
     if let Some(path) = options.json {
         std::fs::write(&path, serde_json::to_string_pretty(&report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;

@@ -45,6 +45,7 @@ impl Progress {
             progress: self.clone(),
             bar,
             started: Instant::now(),
+            said: Instant::now(),
         }
     }
 
@@ -64,9 +65,23 @@ pub struct Step {
     progress: Progress,
     bar: ProgressBar,
     started: Instant,
+    /// When it last said how far it is.
+    said: Instant,
 }
 
+/// Between two lines of one step, where there is no spinner.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
 impl Step {
+    /// Says how far it is, as often as the caller likes.
+    pub fn now(&mut self, how_far: &str) {
+        self.bar.set_message(how_far.to_owned());
+        if matches!(self.progress, Progress::Lines) && self.said.elapsed() >= SAY_EVERY {
+            self.said = Instant::now();
+            anstream::eprintln!("{how_far}");
+        }
+    }
+
     /// Ends the step: `done("Kafka is ready")`.
     pub fn done(self, what: &str) {
         self.bar.finish_and_clear();

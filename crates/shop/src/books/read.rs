@@ -83,11 +83,14 @@ pub(super) struct Payment {
 }
 
 impl Entries {
-    pub(super) async fn read(ledgers: &Ledgers) -> sqlx::Result<Self> {
-        let orders_before = orders(&ledgers.reception).await?;
-        let (tickets, payments) =
-            tokio::try_join!(tickets(&ledgers.barista), payments(&ledgers.payments))?;
-        let orders_after = orders(&ledgers.reception).await?;
+    /// Reads what is about orders from this id on.
+    pub(super) async fn read(ledgers: &Ledgers, first: Uuid) -> sqlx::Result<Self> {
+        let orders_before = orders(&ledgers.reception, first).await?;
+        let (tickets, payments) = tokio::try_join!(
+            tickets(&ledgers.barista, first),
+            payments(&ledgers.payments, first)
+        )?;
+        let orders_after = orders(&ledgers.reception, first).await?;
         Ok(Self {
             orders_before,
             tickets,
@@ -98,7 +101,7 @@ impl Entries {
 }
 
 /// One statement sees one moment: an order and its history agree.
-async fn orders(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Order>> {
+async fn orders(pool: &PgPool, first: Uuid) -> sqlx::Result<HashMap<Uuid, Order>> {
     let orders: Vec<Order> = sqlx::query_as(
         "select o.order_id, o.state, o.revision, o.total_minor, o.currency_code, \
              o.payment_state, o.refund_state, o.items, \
@@ -106,8 +109,10 @@ async fn orders(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Order>> {
          from orders o left join ( \
              select order_id, array_agg(revision order by revision) as revisions, \
                     array_agg(state order by revision) as states \
-             from order_history group by order_id) h using (order_id)",
+             from order_history where order_id >= $1 group by order_id) h using (order_id) \
+         where o.order_id >= $1",
     )
+    .bind(first)
     .fetch_all(pool)
     .await?;
     Ok(orders
@@ -117,22 +122,24 @@ async fn orders(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Order>> {
 }
 
 /// Drinks are read after their tickets: what was booked in between is more, never less.
-async fn tickets(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Ticket>> {
+async fn tickets(pool: &PgPool, first: Uuid) -> sqlx::Result<HashMap<Uuid, Ticket>> {
     let tickets: Vec<Ticket> = sqlx::query_as(
         "select t.order_id, t.state, t.revision, \
              coalesce(h.revisions, '{}') as revisions, coalesce(h.states, '{}') as states \
          from tickets t left join ( \
              select order_id, array_agg(revision order by revision) as revisions, \
                     array_agg(state order by revision) as states \
-             from ticket_history group by order_id) h using (order_id)",
+             from ticket_history where order_id >= $1 group by order_id) h using (order_id) \
+         where t.order_id >= $1",
     )
+    .bind(first)
     .fetch_all(pool)
     .await?;
     let mut tickets: HashMap<Uuid, Ticket> = tickets
         .into_iter()
         .map(|ticket| (ticket.order_id, ticket))
         .collect();
-    for drink in made(pool).await? {
+    for drink in made(pool, first).await? {
         if let Some(ticket) = tickets.get_mut(&drink.order_id) {
             ticket.made.push(drink);
         }
@@ -140,17 +147,23 @@ async fn tickets(pool: &PgPool) -> sqlx::Result<HashMap<Uuid, Ticket>> {
     Ok(tickets)
 }
 
-async fn made(pool: &PgPool) -> sqlx::Result<Vec<Drink>> {
-    sqlx::query_as("select order_id, line, unit, drink, size from drinks where state = 'MADE'")
-        .fetch_all(pool)
-        .await
+async fn made(pool: &PgPool, first: Uuid) -> sqlx::Result<Vec<Drink>> {
+    sqlx::query_as(
+        "select order_id, line, unit, drink, size from drinks \
+         where state = 'MADE' and order_id >= $1",
+    )
+    .bind(first)
+    .fetch_all(pool)
+    .await
 }
 
-async fn payments(pool: &PgPool) -> sqlx::Result<Vec<Payment>> {
+/// A charge is younger than its order, and so is its id, by which it is found.
+async fn payments(pool: &PgPool, first: Uuid) -> sqlx::Result<Vec<Payment>> {
     sqlx::query_as(
         "select order_id, idempotency_key, amount_minor, currency_code, state, refunded_minor \
-         from payments",
+         from payments where payment_id >= $1 and order_id >= $1",
     )
+    .bind(first)
     .fetch_all(pool)
     .await
 }

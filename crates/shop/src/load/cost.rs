@@ -13,32 +13,29 @@ use crate::{part::Part, state::State};
 
 /// What a part has used.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Cost {
+pub(crate) struct Cost {
     /// "reception".
-    pub(super) part: String,
+    pub(crate) part: String,
     /// CPU seconds during the run.
-    pub(super) cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Resident at its end.
-    pub(super) memory_mib: f64,
+    pub(crate) memory_mib: f64,
 }
 
 /// Reads the parts' use at its beginning and its end.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     parts: Vec<(String, Pid)>,
     before: Vec<f64>,
 }
 
 impl Meter {
-    /// Notes what the parts have used so far.
-    pub(super) fn start(state: &State) -> Self {
-        let own = (
-            "load generator".to_owned(),
-            Pid::from_u32(std::process::id()),
-        );
-        let parts: Vec<_> = Part::ALL
-            .into_iter()
+    /// Notes what parts that are ours have used so far, and this process, whatever it is here.
+    pub(crate) fn start(state: &State, parts: &[Part], own: &str) -> Self {
+        let own = (own.to_owned(), Pid::from_u32(std::process::id()));
+        let parts: Vec<_> = parts
+            .iter()
             .filter_map(|part| {
-                let pid = state.alive(part)?.identity.pid;
+                let pid = state.alive(*part)?.identity.pid;
                 Some((part.name().to_owned(), Pid::from_u32(pid)))
             })
             .chain([own])
@@ -52,7 +49,7 @@ impl Meter {
     }
 
     /// What they have used since.
-    pub(super) fn stop(self) -> Vec<Cost> {
+    pub(crate) fn stop(self) -> Vec<Cost> {
         let system = processes();
         let used = self.parts.into_iter().zip(self.before);
         used.map(|((part, pid), before)| Cost {

@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{clients::Placed, cost::Cost, rows::Ready};
+use super::{
+    clients::Placed,
+    compare::{Comparison, Figures, Stored},
+    cost::Cost,
+    rows::Ready,
+};
 
 /// What was loaded, and by how many.
 #[derive(Debug, Serialize)]
@@ -13,7 +18,12 @@ pub(super) struct Shop {
     pub(super) baristas: i64,
     /// Factor on brew times.
     pub(super) brew_scale: f64,
+    /// When the run began.
+    pub(super) stored_orders: i64,
 }
+
+/// What this process is called among the parts.
+pub(super) const OWN: &str = "load generator";
 
 /// What a run has shown.
 #[derive(Debug, Serialize)]
@@ -50,7 +60,7 @@ impl Report {
         let quantile = |q| millis(placed.latency_us.value_at_quantile(q));
         let orders = float(placed.acknowledged.max(1));
         let ready_orders = float(u64::try_from(ready.orders).unwrap_or(0));
-        let parts = cost.iter().filter(|cost| cost.part != "load generator");
+        let parts = cost.iter().filter(|cost| cost.part != OWN);
         let cpu: f64 = parts.map(|cost| cost.cpu_seconds).sum();
         Self {
             shop,
@@ -70,6 +80,21 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Beside another run.
+    pub(super) fn against<'a>(&self, other: &'a Figures) -> Comparison<'a> {
+        let own = Figures {
+            shop: Stored {
+                stored_orders: self.shop.stored_orders,
+            },
+            ready_per_second: self.ready_per_second,
+            place_p99_ms: self.place_p99_ms,
+            cpu_seconds_per_1000_orders: self.cpu_seconds_per_1000_orders,
+        };
+        Comparison { other, own }
+    }
+}
+
 fn float(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -84,10 +109,12 @@ impl fmt::Display for Report {
             clients,
             baristas,
             brew_scale,
+            stored_orders,
         } = &self.shop;
         writeln!(
             f,
-            "{clients} clients, {baristas} baristas, brew scale {brew_scale}"
+            "{clients} clients, {baristas} baristas, brew scale {brew_scale}, \
+             {stored_orders} orders stored before"
         )?;
         writeln!(
             f,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 /// Between two looks at what is not READY: they count rows on the server that is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -61,8 +62,22 @@ pub(super) async fn until_ready(reception: &PgPool, patience: Duration) -> Resul
     }
 }
 
-/// The orders placed at or after a time.
-pub(super) async fn ready_since(reception: &PgPool, begin: DateTime<Utc>) -> Result<Ready> {
+/// How many orders there are.
+pub(super) async fn stored(reception: &PgPool) -> Result<i64> {
+    Ok(sqlx::query_scalar("select count(*) from orders")
+        .fetch_one(reception)
+        .await?)
+}
+
+/// The least id that an order placed at or after a time can have: it begins with the milliseconds.
+pub(super) fn first_id(begin: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(begin.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(millis << 80)
+}
+
+/// The orders from this id on. Asked by id, and not by time: that has an index, and there may be
+/// millions of others.
+pub(super) async fn ready_from(reception: &PgPool, first: Uuid) -> Result<Ready> {
     let ready = sqlx::query_as(
         "select count(*) as orders, \
                 coalesce(extract(epoch from max(ready_time) - min(create_time)), 0)::float8 as seconds, \
@@ -70,9 +85,9 @@ pub(super) async fn ready_since(reception: &PgPool, begin: DateTime<Utc>) -> Res
                 coalesce(percentile_cont(0.99) within group (order by wait), 0) as p99_ms \
          from (select create_time, ready_time, \
                       1000 * extract(epoch from ready_time - create_time)::float8 as wait \
-               from orders where state = 'READY' and create_time >= $1) as o",
+               from orders where state = 'READY' and order_id >= $1) as o",
     )
-    .bind(begin)
+    .bind(first)
     .fetch_one(reception)
     .await?;
     Ok(ready)

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 /// A shop in a folder of its own, on free ports; closed and wiped at the end of its test, and
 /// also when the test process is killed.
-struct TestShop {
+pub(crate) struct TestShop {
     dir: PathBuf,
     /// Waits for the end of its stdin, which this process holds open.
     _closer: Child,
@@ -31,7 +31,7 @@ struct TestShop {
 const CLOSER: &str = "read _; for _ in $(seq 60); do \"$0\" \"$@\" && exit; sleep 1; done; exit 1";
 
 impl TestShop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let dir = dir.keep();
         Self {
@@ -60,11 +60,11 @@ impl TestShop {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("the launcher is built")
     }
 
-    fn succeed(&self, args: &[&str]) {
+    pub(crate) fn succeed(&self, args: &[&str]) {
         let output = self.run(args);
         assert!(
             output.status.success(),
@@ -73,7 +73,7 @@ impl TestShop {
         );
     }
 
-    fn spawn(&self, args: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command
             .stdout(Stdio::null())
@@ -82,7 +82,7 @@ impl TestShop {
             .expect("the launcher is built")
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let dir = ShopDir::find(&dir::Options {
             dir: Some(self.dir.clone()),
         })

@@ -6,3 +6,5 @@
 mod guard;
 // Opening, mending, closing.
 mod life;
+// What `shop` measures with: orders that nobody placed, and messages that nobody sent.
+mod measuring;
