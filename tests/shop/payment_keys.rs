@@ -52,21 +52,24 @@ async fn a_key_that_was_closed_is_never_charged() {
 #[tokio::test]
 async fn closing_a_charged_key_gives_all_the_money_back_once() {
     let shop = open().await;
-    let payments = shop.payments_client();
-    let request = latte();
-    let charged = charge(&mut payments.clone(), &request).await;
-    let charged = charged.expect("charged");
-
-    let answers = cancel_at_once(&payments, &request, 20).await;
-    for refunded in answers {
-        assert_eq!(refunded.state(), PaymentState::Refunded);
-        assert_eq!(refunded.refunded_amount, charged.amount);
-        assert_eq!(refunded.payment_id, charged.payment_id);
+    let second = second_provider(&shop).await;
+    let clients = [shop.payments_client(), client(&second)];
+    // More than once: a new provider opens its connections one by one, and calls queue.
+    for turn in 1..=5 {
+        let request = latte();
+        let charged = charge(&mut clients[0].clone(), &request).await;
+        let charged = charged.expect("charged");
+        for refunded in cancel_at_once(&clients, &request, 20).await {
+            assert_eq!(refunded.state(), PaymentState::Refunded);
+            assert_eq!(refunded.refunded_amount, charged.amount);
+            assert_eq!(refunded.payment_id, charged.payment_id);
+        }
+        let again = charge(&mut clients[0].clone(), &request).await;
+        let again = again.expect("the decision, as it is now");
+        assert_eq!(again.state(), PaymentState::Refunded);
+        assert_eq!(refunds(&shop).await, turn);
     }
-    let again = charge(&mut payments.clone(), &request).await;
-    let again = again.expect("the decision, as it is now");
-    assert_eq!(again.state(), PaymentState::Refunded);
-    assert_eq!(refunds(&shop).await, 1);
+    second.stop().await.expect("it ends well");
     shop.discard().await;
 }
 
@@ -337,13 +340,14 @@ async fn until_somebody_waits(pool: &PgPool) {
     .await;
 }
 
+/// Spread over the clients.
 async fn cancel_at_once(
-    payments: &Payments,
+    clients: &[Payments],
     request: &wire::ChargeRequest,
     calls: usize,
 ) -> Vec<wire::Payment> {
     let mut set = JoinSet::new();
-    for _ in 0..calls {
+    for payments in clients.iter().cycle().take(calls) {
         let (mut payments, request) = (payments.clone(), request.clone());
         set.spawn(async move { cancel(&mut payments, &request).await });
     }
