@@ -366,30 +366,43 @@ const ENDINGS: &[Ending] = &[
 
 #[tokio::test]
 async fn of_an_order_that_ended_without_coffee_nothing_is_kept_unless_it_is_owed() {
-    for ending in ENDINGS {
-        let shop = crate::open().await;
-        let order = shop.place(latte()).await;
-        shop.until_ready(&order).await;
-        stop(&shop).await;
-        let cancelled = format!(
-            "update order_history set state = 'CANCELLED' where state = 'READY'; \
-             update orders set state = 'CANCELLED', refund_state = '{}'",
-            ending.refund_state
-        );
-        execute(&shop.reception_pool(), &cancelled).await;
-        let sql = ending.sql.replace("{id}", &order.order_id);
-        execute(&shop.payments_pool(), &sql).await;
-
-        let books = shop.books(true).await.expect("the databases are up");
-        let found: Vec<Rule> = books.findings.iter().map(|finding| finding.rule).collect();
-        assert_eq!(found, ending.wrong, "{}", ending.what);
-        assert_eq!(
-            books.summary.owed_minor, ending.owed_minor,
-            "{}",
-            ending.what
-        );
-        shop.discard().await;
+    let shop = crate::open().await;
+    let mut orders = Vec::new();
+    for _ in ENDINGS {
+        orders.push(shop.place(latte()).await);
     }
+    shop.until_idle().await;
+    stop(&shop).await;
+    for (ending, order) in ENDINGS.iter().zip(orders) {
+        let owed_before = owed_minor(&shop).await;
+        end(&shop, ending, &order).await;
+        let found: Vec<Rule> = findings(&shop, true)
+            .await
+            .into_iter()
+            .filter(|(_, id)| *id == order.order_id)
+            .map(|(rule, _)| rule)
+            .collect();
+        assert_eq!(found, ending.wrong, "{}", ending.what);
+        let owed = owed_minor(&shop).await - owed_before;
+        assert_eq!(owed, ending.owed_minor, "{}", ending.what);
+    }
+    shop.discard().await;
+}
+
+async fn end(shop: &Shop, ending: &Ending, order: &Order) {
+    let (id, refund_state) = (&order.order_id, ending.refund_state);
+    let cancelled = format!(
+        "update order_history set state = 'CANCELLED' where order_id = '{id}' and state = 'READY'; \
+         update orders set state = 'CANCELLED', refund_state = '{refund_state}' \
+             where order_id = '{id}'"
+    );
+    execute(&shop.reception_pool(), &cancelled).await;
+    execute(&shop.payments_pool(), &ending.sql.replace("{id}", id)).await;
+}
+
+async fn owed_minor(shop: &Shop) -> i64 {
+    let books = shop.books(true).await.expect("the databases are up");
+    books.summary.owed_minor
 }
 
 #[tokio::test]
