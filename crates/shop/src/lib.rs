@@ -55,6 +55,8 @@ pub mod probe;
 pub mod process;
 // Spinners or lines.
 pub mod progress;
+// `shop payments`: how the provider behaves.
+pub mod provider;
 // Postgres and Kafka for tests.
 pub mod servers;
 // The services as programs.
