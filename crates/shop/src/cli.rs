@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    books,
+    books, circuits,
     dir::{self, ShopDir},
     dlq, down, guard, load, logs, order, status, up,
 };
@@ -33,6 +33,8 @@ enum Command {
     Order(order::Options),
     /// Check every order against the drinks booked and the charges.
     Books(books::command::Options),
+    /// Show the circuit breakers: which services are not asked, since when, until when
+    Circuits(circuits::Options),
     /// Look at dead letters, replay them, or drop them.
     Dlq(dlq::Options),
     /// Measure how many orders a second the open shop makes, and what they cost.
@@ -53,6 +55,7 @@ impl Cli {
             Command::Logs(options) => logs::run(options, dir()?).await,
             Command::Order(options) => order::run(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
+            Command::Circuits(options) => circuits::run(options, dir()?).await,
             Command::Dlq(options) => dlq::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,

@@ -1,7 +1,8 @@
 //! Asking the provider to charge an order.
 //!
 //! The idempotency key is the order id, for every try of every process: however
-//! often we ask, the provider decides once.
+//! often we ask, the provider decides once. So every call goes through the stack of
+//! `rpc::outbound`, which may send it again, and does not send it while the circuit is open.
 
 use crate::{
     order::{Event, OrderId},
@@ -10,6 +11,10 @@ use crate::{
 use proto::{
     money::v1::Money,
     payments::v1::{ChargeRequest, PaymentState, payments_service_client::PaymentsServiceClient},
+};
+use rpc::{
+    breaker::Breaker,
+    outbound::{self, Outbound},
 };
 use std::time::Duration;
 use tonic::{Status, transport::Channel};
@@ -50,26 +55,34 @@ impl From<Unsettled> for Charge {
     }
 }
 
+const NAME: &str = "payments";
+const CHARGE: &str = "coffeeshop.payments.v1.PaymentsService/Charge";
+
 /// The provider's client.
 #[derive(Clone)]
 pub struct Payments {
     client: PaymentsServiceClient<Channel>,
-    timeout: Duration,
+    outbound: Outbound,
 }
 
 impl Payments {
     /// A client that connects when it is first used.
     ///
     /// # Errors
-    /// The URL is none.
-    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+    /// The URL is none, or the options contradict each other.
+    pub fn new(url: &str, timeout: Duration, options: &outbound::Options) -> anyhow::Result<Self> {
         Ok(Self {
             client: PaymentsServiceClient::new(rpc::client::channel(url)?),
-            timeout,
+            outbound: Outbound::new(NAME, timeout, options)?,
         })
     }
 
-    /// Charges, within `budget` and the time one try may take.
+    /// The breaker before it.
+    pub fn breaker(&self) -> &Breaker {
+        self.outbound.breaker()
+    }
+
+    /// Charges, within `budget`.
     ///
     /// # Errors
     /// Whatever keeps the provider from answering with a decision. The charge may
@@ -84,14 +97,12 @@ impl Payments {
             payment_token: charge.payment_token,
             order_id: charge.order_id.to_string(),
         };
-        let request = rpc::client::request(message, self.timeout.min(budget));
-        let response = self
-            .client
-            .clone()
-            .charge(request)
-            .await
-            .map_err(rpc::client::normalize)?;
-        decision(response.into_inner().payment.unwrap_or_default())
+        let send = |request| {
+            let mut client = self.client.clone();
+            async move { client.charge(request).await }
+        };
+        let response = self.outbound.call(CHARGE, message, budget, send).await?;
+        decision(response.payment.unwrap_or_default())
     }
 }
 
