@@ -1,393 +1,147 @@
-//! The whole machine, a row per state and event. A row is a story: calls by letter, in small ones
-//! when they begin and in capital ones when they end.
+//! The whole machine, a row per state and event.
+//!
+//! A row is a story. Calls have letters: they `pass` or are refused (`stop`), and those that passed
+//! `succeed`, `fail`, or their callers `leave`. `wait` is in milliseconds.
 
 use super::*;
+use std::collections::HashMap;
 
 const FAILURES: u32 = 3;
 const PROBES: u32 = 2;
-const PAUSE: Duration = Duration::from_secs(1);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+const PAUSE: Duration = Duration::from_millis(1_000);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(4_000);
 
-/// What happens.
-#[derive(Clone, Copy, Debug)]
-enum Event {
-    /// A call asks to pass, and does.
-    Pass(char),
-    /// A call asks to pass, and does not.
-    Stop,
-    /// A call that has passed ends.
-    End(char, Outcome),
-    /// So long nothing happens.
-    Wait(Duration),
-}
-use Event::{End, Pass, Stop, Wait};
-use Outcome::{Failure, Neutral, Success};
-
-/// What happened before, to come into the state that a row is about.
-const CLOSED: &[Event] = &[];
-const OPEN: &[Event] = &[
-    Pass('o'),
-    Pass('x'),
-    End('x', Failure),
-    Pass('x'),
-    End('x', Failure),
-    Pass('x'),
-    End('x', Failure),
-];
-const HALF_OPEN: &[Event] = &[
-    Pass('o'),
-    Pass('x'),
-    End('x', Failure),
-    Pass('x'),
-    End('x', Failure),
-    Pass('x'),
-    End('x', Failure),
-    Wait(PAUSE),
-    Pass('a'),
-];
+const CLOSED: &str = "";
+/// Call o began before.
+const OPEN: &str = "pass o, pass x, fail x, pass x, fail x, pass x, fail x";
+/// The same, and a is the first probe.
+const HALF_OPEN: &str = "pass o, pass x, fail x, pass x, fail x, pass x, fail x, wait 1000, pass a";
 
 /// The claim, what came before, what happens then, and where that leads.
-type Row = (&'static str, &'static [Event], &'static [Event], State);
+type Row = (&'static str, &'static str, &'static str, State);
 
+#[rustfmt::skip]
 const TABLE: &[Row] = &[
-    // Closed.
-    ("calls pass", CLOSED, &[Pass('a'), Pass('b')], State::Closed),
-    (
-        "success is well",
-        CLOSED,
-        &[Pass('a'), End('a', Success)],
-        State::Closed,
-    ),
-    (
-        "too few failures are borne",
-        CLOSED,
-        &[
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-        ],
-        State::Closed,
-    ),
-    (
-        "a success between failures begins the count anew",
-        CLOSED,
-        &[
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-            End('a', Success),
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-        ],
-        State::Closed,
-    ),
-    (
-        "a neutral end between failures does not",
-        CLOSED,
-        &[
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-            End('a', Failure),
-            Pass('a'),
-            End('a', Neutral),
-            Pass('a'),
-            End('a', Failure),
-        ],
-        State::Open,
-    ),
-    (
-        "neutral ends never open it",
-        CLOSED,
-        &[
-            Pass('a'),
-            End('a', Neutral),
-            Pass('a'),
-            End('a', Neutral),
-            Pass('a'),
-            End('a', Neutral),
-        ],
-        State::Closed,
-    ),
-    // Open.
-    ("enough failures in a row open it", OPEN, &[], State::Open),
-    ("no call passes", OPEN, &[Stop, Stop], State::Open),
-    (
-        "nor just before its time",
-        OPEN,
-        &[Wait(PAUSE.saturating_sub(MOMENT)), Stop],
-        State::Open,
-    ),
-    (
-        "it stays open until somebody calls",
-        OPEN,
-        &[Wait(PAUSE)],
-        State::Open,
-    ),
-    (
-        "a late success says nothing",
-        OPEN,
-        &[End('o', Success), Stop],
-        State::Open,
-    ),
-    (
-        "nor a late failure",
-        OPEN,
-        &[End('o', Failure), Wait(PAUSE), Pass('a')],
-        State::HalfOpen,
-    ),
-    (
-        "nor a caller who leaves late",
-        OPEN,
-        &[End('o', Neutral), Stop],
-        State::Open,
-    ),
-    // Half-open.
-    (
-        "the first call after its time probes",
-        HALF_OPEN,
-        &[],
-        State::HalfOpen,
-    ),
-    (
-        "as many probe as may",
-        HALF_OPEN,
-        &[Pass('b'), Stop, Stop],
-        State::HalfOpen,
-    ),
-    (
-        "one success is not enough",
-        HALF_OPEN,
-        &[End('a', Success)],
-        State::HalfOpen,
-    ),
-    (
-        "a success does not make room for more probes",
-        HALF_OPEN,
-        &[End('a', Success), Pass('b'), Stop],
-        State::HalfOpen,
-    ),
-    (
-        "if all probes succeed it closes",
-        HALF_OPEN,
-        &[
-            Pass('b'),
-            End('b', Success),
-            End('a', Success),
-            Pass('c'),
-            Pass('d'),
-            Pass('e'),
-        ],
-        State::Closed,
-    ),
-    (
-        "one failure opens it",
-        HALF_OPEN,
-        &[End('a', Failure), Stop],
-        State::Open,
-    ),
-    (
-        "also after a success",
-        HALF_OPEN,
-        &[Pass('b'), End('a', Success), End('b', Failure), Stop],
-        State::Open,
-    ),
-    (
-        "for twice as long",
-        HALF_OPEN,
-        &[End('a', Failure), Wait(PAUSE), Stop, Wait(PAUSE), Pass('b')],
-        State::HalfOpen,
-    ),
-    (
-        "and still so if a success came between",
-        HALF_OPEN,
-        &[
-            End('a', Success),
-            Pass('b'),
-            End('b', Failure),
-            Wait(PAUSE),
-            Stop,
-        ],
-        State::Open,
-    ),
-    (
-        "a neutral probe gives its place back",
-        HALF_OPEN,
-        &[Pass('b'), Stop, End('a', Neutral), Pass('c'), Stop],
-        State::HalfOpen,
-    ),
-    (
-        "and does not close it",
-        HALF_OPEN,
-        &[
-            End('a', Neutral),
-            Pass('b'),
-            End('b', Neutral),
-            Pass('c'),
-            End('c', Neutral),
-        ],
-        State::HalfOpen,
-    ),
-    (
-        "a success from before it opened says nothing",
-        HALF_OPEN,
-        &[End('a', Success), End('o', Success)],
-        State::HalfOpen,
-    ),
-    (
-        "nor does a failure",
-        HALF_OPEN,
-        &[End('o', Failure)],
-        State::HalfOpen,
-    ),
-    (
-        "nor does a caller who leaves: no place is given back twice",
-        HALF_OPEN,
-        &[Pass('b'), End('o', Neutral), Stop],
-        State::HalfOpen,
-    ),
-    (
-        "a probe of an earlier half-open state says nothing in a later one",
-        HALF_OPEN,
-        &[
-            Pass('b'),
-            End('a', Failure),
-            Wait(PAUSE),
-            Wait(PAUSE),
-            Pass('c'),
-            End('b', Failure),
-        ],
-        State::HalfOpen,
-    ),
-    (
-        "probes of which nothing is heard are waited for",
-        HALF_OPEN,
-        &[Pass('b'), Wait(PROBE_TIMEOUT.saturating_sub(MOMENT)), Stop],
-        State::HalfOpen,
-    ),
-    (
-        "and given up",
-        HALF_OPEN,
-        &[Pass('b'), Wait(PROBE_TIMEOUT), Pass('c'), Pass('d'), Stop],
-        State::HalfOpen,
-    ),
-    (
-        "what they say after that says nothing",
-        HALF_OPEN,
-        &[
-            Pass('b'),
-            Wait(PROBE_TIMEOUT),
-            Pass('c'),
-            End('a', Success),
-            End('b', Failure),
-            Pass('d'),
-            Stop,
-        ],
-        State::HalfOpen,
-    ),
-    (
-        "closed again, failures are counted anew",
-        HALF_OPEN,
-        &[
-            Pass('b'),
-            End('a', Success),
-            End('b', Success),
-            Pass('c'),
-            End('c', Failure),
-            Pass('c'),
-            End('c', Failure),
-            Pass('c'),
-        ],
-        State::Closed,
-    ),
-    (
-        "and the first pause is short again",
-        HALF_OPEN,
-        &[
-            End('a', Failure),
-            Wait(PAUSE),
-            Wait(PAUSE),
-            Pass('a'),
-            Pass('b'),
-            End('a', Success),
-            End('b', Success),
-            Pass('c'),
-            End('c', Failure),
-            Pass('c'),
-            End('c', Failure),
-            Pass('c'),
-            End('c', Failure),
-            Wait(PAUSE),
-            Pass('d'),
-        ],
-        State::HalfOpen,
-    ),
+    ("calls pass", CLOSED, "pass a, pass b, pass c, pass d", State::Closed),
+    ("success is well", CLOSED, "pass a, succeed a", State::Closed),
+    ("few failures are borne", CLOSED, "pass a, fail a, pass a, fail a, pass a", State::Closed),
+    ("a success between failures begins the count anew", CLOSED,
+        "pass a, fail a, pass a, fail a, pass a, succeed a, pass a, fail a, pass a, fail a", State::Closed),
+    ("a caller who leaves between failures does not", CLOSED,
+        "pass a, fail a, pass a, fail a, pass a, leave a, pass a, fail a", State::Open),
+    ("callers who leave never open it", CLOSED,
+        "pass a, leave a, pass a, leave a, pass a, leave a, pass a, leave a", State::Closed),
+
+    ("enough failures in a row open it", OPEN, "", State::Open),
+    ("no call passes", OPEN, "stop, stop", State::Open),
+    ("nor just before its time", OPEN, "wait 999, stop", State::Open),
+    ("it stays open until somebody calls", OPEN, "wait 5000", State::Open),
+    ("a late success says nothing", OPEN, "succeed o, stop", State::Open),
+    ("nor does a late failure", OPEN, "wait 500, fail o, wait 500, pass a", State::HalfOpen),
+    ("nor a caller who leaves late", OPEN, "leave o, stop", State::Open),
+
+    ("the first call after its time probes", HALF_OPEN, "", State::HalfOpen),
+    ("no more probe than may", HALF_OPEN, "pass b, stop, stop", State::HalfOpen),
+    ("one success is not enough", HALF_OPEN, "succeed a", State::HalfOpen),
+    ("a success makes no room for more probes", HALF_OPEN, "succeed a, pass b, stop", State::HalfOpen),
+    ("if all probes succeed it closes", HALF_OPEN,
+        "pass b, succeed b, succeed a, pass c, pass d, pass e", State::Closed),
+    ("one failure opens it", HALF_OPEN, "fail a, stop", State::Open),
+    ("also after a success", HALF_OPEN, "pass b, succeed a, fail b, stop", State::Open),
+    ("for twice as long", HALF_OPEN, "fail a, wait 1999, stop, wait 1, pass b", State::HalfOpen),
+    ("and so if a success came between", HALF_OPEN, "succeed a, pass b, fail b, wait 1999, stop", State::Open),
+    ("but not for ever longer", HALF_OPEN,
+        "fail a, wait 2000, pass a, fail a, wait 4000, pass a, fail a, wait 4000, pass a", State::HalfOpen),
+    ("whoever leaves gives the place back", HALF_OPEN, "pass b, stop, leave a, pass c, stop", State::HalfOpen),
+    ("and does not close it", HALF_OPEN, "leave a, pass b, leave b, pass c, leave c", State::HalfOpen),
+    ("a success of a call from before says nothing", HALF_OPEN, "succeed a, succeed o", State::HalfOpen),
+    ("nor does its failure", HALF_OPEN, "fail o", State::HalfOpen),
+    ("nor its caller who leaves: no place becomes free", HALF_OPEN, "pass b, leave o, stop", State::HalfOpen),
+    ("a probe from before says nothing about the next ones", HALF_OPEN,
+        "pass b, fail a, wait 2000, pass c, fail b, pass d, stop", State::HalfOpen),
+    ("silent probes are waited for", HALF_OPEN, "pass b, wait 3999, stop", State::HalfOpen),
+    ("and given up", HALF_OPEN, "pass b, wait 4000, pass c, pass d, stop", State::HalfOpen),
+    ("what they say after that says nothing", HALF_OPEN,
+        "pass b, wait 4000, pass c, succeed a, fail b, pass d, stop", State::HalfOpen),
+    ("closed again, failures are counted anew", HALF_OPEN,
+        "pass b, succeed a, succeed b, pass c, fail c, pass c, fail c", State::Closed),
+    ("and the first pause is short again", HALF_OPEN,
+        "fail a, wait 2000, pass a, pass b, succeed a, succeed b, \
+         pass c, fail c, pass c, fail c, pass c, fail c, wait 1000, pass d", State::HalfOpen),
 ];
-const MOMENT: Duration = Duration::from_millis(1);
 
 #[test]
 fn every_state_meets_every_event_as_the_table_says() {
     for (claim, before, then, state) in TABLE {
-        let mut story = Story::new();
-        before.iter().for_each(|event| story.happen(claim, *event));
-        then.iter().for_each(|event| story.happen(claim, *event));
+        let mut story = Story::new(claim);
+        let events = before.split(", ").chain(then.split(", "));
+        events
+            .filter(|event| !event.is_empty())
+            .for_each(|event| story.happens(event));
         assert_eq!(story.machine.state(), *state, "{claim}");
     }
 }
 
 struct Story {
+    claim: &'static str,
     machine: Machine,
     now: Instant,
-    calls: std::collections::HashMap<char, u64>,
+    calls: HashMap<String, u64>,
 }
 
 impl Story {
-    fn new() -> Self {
+    fn new(claim: &'static str) -> Self {
         let options = Options {
             circuit_failures: FAILURES,
             circuit_probes: PROBES,
             circuit_pause: PAUSE,
-            circuit_longest_pause: 8 * PAUSE,
+            circuit_longest_pause: 4 * PAUSE,
         };
         let mut machine = Machine::new(&options, PROBE_TIMEOUT);
         // Whole pauses, so that a row can say when they are over.
-        machine.policy = failure_policy::consecutive_failures(
-            FAILURES,
-            Backoff::without_jitter(PAUSE, 8 * PAUSE),
-        );
+        let pauses = Backoff::without_jitter(PAUSE, 4 * PAUSE);
+        machine.policy = failure_policy::consecutive_failures(FAILURES, pauses);
         Self {
+            claim,
             machine,
             now: Instant::now(),
-            calls: std::collections::HashMap::new(),
+            calls: HashMap::new(),
         }
     }
 
-    fn happen(&mut self, claim: &str, event: Event) {
-        match event {
-            Wait(time) => self.now += time,
-            End(call, outcome) => {
-                let generation = self.calls.remove(&call).expect("the call has begun");
-                self.machine.report(generation, outcome, self.now);
+    fn happens(&mut self, event: &str) {
+        match event.split_once(' ').unwrap_or((event, "")) {
+            ("wait", time) => {
+                self.now += Duration::from_millis(time.parse().expect("it is a number"));
             }
-            Pass(call) => {
-                assert!(self.machine.room(self.now) > 0, "{claim}: {event:?}");
-                let admitted = self.machine.admit(self.now);
-                let generation = admitted.unwrap_or_else(|_| panic!("{claim}: {event:?}"));
-                self.calls.insert(call, generation);
-            }
-            Stop => {
-                assert_eq!(self.machine.room(self.now), 0, "{claim}");
-                let refused = self.machine.admit(self.now);
-                let retry_after = refused.expect_err(claim);
-                assert!(!retry_after.is_zero(), "{claim}");
-            }
+            ("pass", call) => self.pass(call),
+            ("stop", _) => self.stop(),
+            ("succeed", call) => self.end(call, Outcome::Success),
+            ("fail", call) => self.end(call, Outcome::Failure),
+            ("leave", call) => self.end(call, Outcome::Neutral),
+            other => panic!("{other:?} is no event"),
         }
+    }
+
+    fn pass(&mut self, call: &str) {
+        let claim = self.claim;
+        assert!(
+            self.machine.room(self.now) > 0,
+            "{claim}: no room for {call}"
+        );
+        let admitted = self.machine.admit(self.now);
+        let generation = admitted.unwrap_or_else(|_| panic!("{claim}: {call} is refused"));
+        self.calls.insert(call.to_owned(), generation);
+    }
+
+    fn stop(&mut self) {
+        assert_eq!(self.machine.room(self.now), 0, "{}", self.claim);
+        let refused = self.machine.admit(self.now).expect_err(self.claim);
+        assert!(!refused.is_zero(), "{}", self.claim);
+    }
+
+    fn end(&mut self, call: &str, outcome: Outcome) {
+        let generation = self.calls.remove(call).expect("the call has begun");
+        self.machine.report(generation, outcome, self.now);
     }
 }
