@@ -36,14 +36,26 @@ pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
 }
 
 /// tonic calls its own timeout `CANCELLED`, which everybody else says of a caller that
-/// left. Makes it `DEADLINE_EXCEEDED`.
+/// left. Makes it `DEADLINE_EXCEEDED`. And a connection that broke below a call it calls
+/// `UNKNOWN` or `CANCELLED`: that is `UNAVAILABLE`, by gRPC's own table.
 pub fn normalize(status: Status) -> Status {
     let expired = status.source().is_some_and(|source| source.is::<TimeoutExpired>())
         // From a server with the same habit, which is all text.
         || status.message() == "Timeout expired";
     if status.code() == Code::Cancelled && expired {
-        crate::deadline::exceeded()
-    } else {
-        status
+        return crate::deadline::exceeded();
+    }
+    match status.code() {
+        // What a server says has no source.
+        Code::Unknown | Code::Cancelled if status.source().is_some() => crate::status::error(
+            Code::Unavailable,
+            "CONNECTION_BROKEN",
+            format!("the connection broke: {}", status.message()),
+            &[],
+        ),
+        _ => status,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,9 @@ async fn now(
 #[tokio::test(start_paused = true)]
 async fn a_watcher_sees_every_circuit_at_first_and_then_each_change() {
     let (breakers, service) = circuits(&["a", "b"], &Stop::new());
-    let stream = service.watch_circuits(Request::default()).await;
+    let stream = service
+        .watch_circuits(Request::new(WatchCircuitsRequest {}))
+        .await;
     let mut stream = stream.expect("it is well").into_inner();
     let of = |name: &str, state| (name.to_owned(), state);
     let closed = [of("a", CircuitState::Closed), of("b", CircuitState::Closed)];
@@ -75,7 +77,9 @@ async fn a_watcher_sees_every_circuit_at_first_and_then_each_change() {
 async fn a_watcher_hears_that_the_stream_is_alive_and_that_the_process_stops() {
     let stop = Stop::new();
     let (_, service) = circuits(&["a"], &stop);
-    let stream = service.watch_circuits(Request::default()).await;
+    let stream = service
+        .watch_circuits(Request::new(WatchCircuitsRequest {}))
+        .await;
     let mut stream = stream.expect("it is well").into_inner();
     now(&mut stream, 1).await;
     for _ in 0..2 {

@@ -12,6 +12,7 @@ use tonic_types::StatusExt as _;
 const FAILURES: u32 = 5;
 const PROBES: u32 = 2;
 const ATTEMPT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(60);
 
 /// A service behind its stack: how often it was asked, and with which request last.
@@ -28,8 +29,9 @@ impl Service {
             breaker: breaker::Options {
                 circuit_failures: FAILURES,
                 circuit_probes: PROBES,
-                circuit_pause: Duration::from_secs(1),
-                circuit_longest_pause: Duration::from_secs(1),
+                // So short that a rejection could be waited for.
+                circuit_pause: PAUSE,
+                circuit_longest_pause: PAUSE,
             },
         };
         Self {
@@ -127,11 +129,18 @@ async fn a_call_that_goes_on_failing_is_given_up_with_what_the_service_said() {
     let service = Service::new(3, 8);
     assert_eq!(service.fail(Code::Unavailable).await.message(), "told to");
     assert_eq!(service.asked(), 3);
-    // The circuit opens below the second try of the next one: that nobody was asked any more is
-    // not the truth about this call.
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_retry_finds_the_circuit_open_ends_with_what_the_service_said() {
+    let service = Service::new(3, 8);
+    for _ in 0..FAILURES - 1 {
+        service.fail(Code::Internal).await;
+    }
+    // That nobody was asked the second time is not the truth about this call.
     assert_eq!(service.fail(Code::Unavailable).await.message(), "told to");
-    assert_eq!(service.asked(), FAILURES);
-    assert_eq!(service.state(), State::Open);
+    assert_eq!((service.state(), service.asked()), (State::Open, FAILURES));
+    assert_eq!(service.outbound.breaker().circuit().rejected, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +212,7 @@ async fn callers_who_leave_open_nothing_and_hold_no_place() {
 async fn probes_whose_callers_leave_do_not_wedge_the_circuit() {
     let service = Service::new(3, 8);
     service.open().await;
-    time::advance(Duration::from_secs(1)).await;
+    time::advance(PAUSE).await;
     for _ in 0..3 * PROBES {
         let leaving = time::timeout(ATTEMPT / 2, service.hang(LONG));
         leaving.await.expect_err("the caller leaves");
