@@ -18,7 +18,7 @@ use std::{
     pin::Pin,
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, interval_at};
+use tokio::time::interval;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
@@ -104,8 +104,8 @@ fn updates(circuits: Vec<Breaker>) -> impl Stream<Item = WatchCircuitsResponse> 
         let changes = WatchStream::new(breaker.changes());
         changes.map(move |()| breaker.circuit())
     });
-    // Its first tick would be at once.
-    let heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    // Begins anew with each update.
+    let heartbeats = interval(HEARTBEAT);
     let changes = stream::select_all(each);
     tokio_stream::StreamExt::timeout_repeating(changes, heartbeats).map(|changed| {
         WatchCircuitsResponse {

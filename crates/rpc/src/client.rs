@@ -35,9 +35,11 @@ pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
     request
 }
 
-/// tonic calls its own timeout `CANCELLED`, which everybody else says of a caller that
-/// left. Makes it `DEADLINE_EXCEEDED`. And a connection that broke below a call it calls
-/// `UNKNOWN` or `CANCELLED`: that is `UNAVAILABLE`, by gRPC's own table.
+/// Gives errors that tonic makes itself the code by which others know them.
+///
+/// Its own timeout it calls `CANCELLED`, which everybody else says of a caller that left: that
+/// is `DEADLINE_EXCEEDED`. A connection that broke below a call it calls `UNKNOWN` or `CANCELLED`:
+/// by gRPC's own table that is `UNAVAILABLE`.
 pub fn normalize(status: Status) -> Status {
     let expired = status.source().is_some_and(|source| source.is::<TimeoutExpired>())
         // From a server with the same habit, which is all text.

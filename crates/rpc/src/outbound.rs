@@ -1,5 +1,4 @@
-//! What is around every call to another service, from the caller down to the wire:
-//! trace → deadline → retry → breaker → concurrency limit → attempt timeout → call.
+//! trace → deadline → retry → breaker → concurrency limit → attempt timeout → call
 //!
 //! Read this file from top to bottom: that is the way of a request. It is around a *typed* call,
 //! because only there an error is always seen: below, it may hide in the trailers of a response
@@ -109,9 +108,10 @@ impl Outbound {
         &self.0.breaker
     }
 
-    /// Sends a message and waits for the answer, at most for `budget`: what is left of the caller's
-    /// time, less what the caller needs to make use of the answer. `method` is
-    /// `package.Service/Method`.
+    /// Sends a message and waits for the answer. `method` is `package.Service/Method`.
+    ///
+    /// It takes `budget` at most: what is left of the caller's time, less what the caller needs to
+    /// make use of the answer.
     ///
     /// # Errors
     /// What the service answered; `DEADLINE_EXCEEDED` if it did not; `UNAVAILABLE CIRCUIT_OPEN` or

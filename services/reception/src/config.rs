@@ -1,19 +1,13 @@
 //! The sum of the components' options. `reception --help` is the manual.
 
 use clap::Parser;
-use std::time::Duration;
 
 /// Takes orders over gRPC, charges them, and tells the barista over Kafka.
 #[derive(Parser, Clone, Debug)]
 #[command(version)]
 pub struct Config {
-    /// Where orders are charged.
-    #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:50053")]
-    pub payments_url: String,
-    /// How long one try to charge may take. When it is over the order is answered as
-    /// AWAITING_PAYMENT, and settled later with the same key.
-    #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
-    pub charge_timeout: Duration,
+    #[command(flatten)]
+    pub payments: crate::payment::Options,
     /// The topic to tell of orders on.
     #[arg(long, env = "ORDERS_TOPIC", default_value = proto::ORDERS_TOPIC)]
     pub orders_topic: String,
@@ -23,8 +17,6 @@ pub struct Config {
     /// The Kafka consumer group that all instances of reception share.
     #[arg(long, env = "CONSUMER_GROUP", default_value = "reception")]
     pub consumer_group: String,
-    #[command(flatten)]
-    pub outbound: rpc::outbound::Options,
     #[command(flatten)]
     pub reconcile: crate::reconcile::Options,
     #[command(flatten)]

@@ -71,11 +71,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
-    let payments = Payments::new(
-        &config.payments_url,
-        config.charge_timeout,
-        &config.outbound,
-    )?;
+    let payments = Payments::new(&config.payments)?;
     let circuits = vec![payments.breaker().clone()];
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {

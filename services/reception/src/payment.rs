@@ -58,6 +58,21 @@ impl From<Unsettled> for Charge {
 const NAME: &str = "payments";
 const CHARGE: &str = "coffeeshop.payments.v1.PaymentsService/Charge";
 
+/// Where and how orders are charged.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// Where orders are charged.
+    #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:50053")]
+    payments_url: String,
+    /// How long one try to charge may take. When it is over the order is answered as
+    /// AWAITING_PAYMENT, and settled later with the same key.
+    #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
+    charge_timeout: Duration,
+    #[command(flatten)]
+    outbound: outbound::Options,
+}
+
 /// The provider's client.
 #[derive(Clone)]
 pub struct Payments {
@@ -70,10 +85,11 @@ impl Payments {
     ///
     /// # Errors
     /// The URL is none, or the options contradict each other.
-    pub fn new(url: &str, timeout: Duration, options: &outbound::Options) -> anyhow::Result<Self> {
+    pub fn new(options: &Options) -> anyhow::Result<Self> {
+        let channel = rpc::client::channel(&options.payments_url)?;
         Ok(Self {
-            client: PaymentsServiceClient::new(rpc::client::channel(url)?),
-            outbound: Outbound::new(NAME, timeout, options)?,
+            client: PaymentsServiceClient::new(channel),
+            outbound: Outbound::new(NAME, options.charge_timeout, &options.outbound)?,
         })
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use rpc::breaker::{Options, Outcome};
 use std::collections::BTreeMap;
+use tokio::time::Instant;
 use tonic::Code;
 
 const PAUSE: Duration = Duration::from_millis(100);
