@@ -10,6 +10,8 @@ mod bad_input;
 mod books;
 // Drinks are leased, and booked once.
 mod brewing;
+// A provider that fails is not asked for a while, and everybody can see it.
+mod circuits;
 // What services measured last.
 mod collector;
 // What services say to each other, once, twice, or broken.

@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+/// How often a charge is tried while the customer waits.
+const TRIES: i64 = 3;
+
 #[tokio::test]
 async fn an_order_whose_charge_failed_is_charged_later() {
     let shop = crate::open().await;
-    shop.provider.fail_next(1).await;
+    shop.provider.fail_next(TRIES).await;
     let order = place_undecided(&shop).await;
     shop.until_ready(&order).await;
     assert_eq!(payments(&shop).await, 1);
@@ -24,12 +27,12 @@ async fn an_order_whose_charge_failed_is_charged_later() {
 #[tokio::test]
 async fn an_order_whose_charge_was_never_answered_is_charged_once() {
     let shop = crate::open().await;
-    shop.provider.lose_next_replies(1).await;
+    shop.provider.lose_next_replies(TRIES).await;
     let order = place_undecided(&shop).await;
     assert_eq!(
         payments(&shop).await,
         1,
-        "the reply was lost, not the charge"
+        "the replies were lost, not the charge"
     );
     shop.until_ready(&order).await;
     assert_eq!(payments(&shop).await, 1);
@@ -69,7 +72,7 @@ async fn orders_placed_while_payments_is_away_are_charged_when_it_is_back() {
 #[tokio::test]
 async fn a_decline_that_comes_late_ends_the_order() {
     let shop = crate::open().await;
-    shop.provider.fail_next(1).await;
+    shop.provider.fail_next(TRIES).await;
     let mut request = latte();
     request.payment_token = "tok_declined".to_owned();
     let order = shop.place(request.clone()).await;

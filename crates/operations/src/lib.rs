@@ -5,5 +5,7 @@
 //! sides, because `messaging` speaks no gRPC, and what `rpc` links is linked by
 //! processes that have no broker.
 
+/// `CircuitsService`: which services are not asked at the moment.
+pub mod circuits;
 /// `DeadLettersService`: what could not be handled, and what becomes of it.
 pub mod dead_letters;

@@ -35,15 +35,29 @@ pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
     request
 }
 
-/// tonic calls its own timeout `CANCELLED`, which everybody else says of a caller that
-/// left. Makes it `DEADLINE_EXCEEDED`.
+/// Gives errors that tonic makes itself the code by which others know them.
+///
+/// Its own timeout it calls `CANCELLED`, which everybody else says of a caller that left: that
+/// is `DEADLINE_EXCEEDED`. A connection that broke below a call it calls `UNKNOWN` or `CANCELLED`:
+/// by gRPC's own table that is `UNAVAILABLE`.
 pub fn normalize(status: Status) -> Status {
     let expired = status.source().is_some_and(|source| source.is::<TimeoutExpired>())
         // From a server with the same habit, which is all text.
         || status.message() == "Timeout expired";
     if status.code() == Code::Cancelled && expired {
-        crate::deadline::exceeded()
-    } else {
-        status
+        return crate::deadline::exceeded();
+    }
+    match status.code() {
+        // What a server says has no source.
+        Code::Unknown | Code::Cancelled if status.source().is_some() => crate::status::error(
+            Code::Unavailable,
+            "CONNECTION_BROKEN",
+            format!("the connection broke: {}", status.message()),
+            &[],
+        ),
+        _ => status,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,17 @@
 //! ([`calls`]), tonic's own errors given our form ([`normalize`]), the deadline kept
 //! ([`deadline`]). With health and reflection included, a service adds only itself.
 //!
-//! Outbound, [`client`] gives each request a deadline and the trace it belongs to.
+//! Outbound, [`client`] gives each request a deadline and the trace it belongs to, and
+//! [`outbound`] puts around it what a service needs that cannot rely on another one:
+//! retries, a [`breaker`], a limit.
 //!
 //! Errors carry `google.rpc` details ([`status`]): messages are for people, reasons for
 //! programs.
 
 /// Refusing calls beyond what can be answered in time.
 pub mod admission;
+/// Not asking a service that fails.
+pub mod breaker;
 // Calls in flight, for the drain.
 mod calls;
 /// Requests to other services.
@@ -20,6 +24,8 @@ pub mod client;
 pub mod deadline;
 // Errors that tonic makes, in the form of ours.
 mod normalize;
+/// What is around every call to another service.
+pub mod outbound;
 /// Page sizes and opaque page tokens.
 pub mod page;
 /// The server of every process.

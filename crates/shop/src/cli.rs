@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    books,
+    books, circuits,
     dir::{self, ShopDir},
     dlq, down, fill, guard, load, logs, messages, order, provider, status, up,
 };
@@ -33,6 +33,8 @@ enum Command {
     Order(order::Options),
     /// Check every order against the drinks booked and the charges.
     Books(books::command::Options),
+    /// Show the circuit breakers: which services are not asked, since when, until when
+    Circuits(circuits::Options),
     /// Look at dead letters, replay them, or drop them.
     Dlq(dlq::Options),
     /// Tell payments how to misbehave, or show what it was told.
@@ -59,6 +61,7 @@ impl Cli {
             Command::Logs(options) => logs::run(options, dir()?).await,
             Command::Order(options) => order::run(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
+            Command::Circuits(options) => circuits::run(options, dir()?).await,
             Command::Dlq(options) => dlq::run(options, dir()?).await,
             Command::Payments(options) => provider::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,

@@ -12,6 +12,7 @@ use std::{sync::Arc, thread};
 use anyhow::Result;
 use proto::{
     barista::v1::barista_service_client::BaristaServiceClient,
+    operations::v1::circuits_service_client::CircuitsServiceClient,
     payments::v1::{
         payments_admin_service_client::PaymentsAdminServiceClient,
         payments_service_client::PaymentsServiceClient,
@@ -232,6 +233,11 @@ impl Shop {
     /// A client of `PaymentsAdminService`.
     pub fn payments_admin_client(&self) -> PaymentsAdminServiceClient<Channel> {
         PaymentsAdminServiceClient::new(self.provider.channel())
+    }
+
+    /// A client of reception's `CircuitsService`.
+    pub fn circuits_client(&self) -> CircuitsServiceClient<Channel> {
+        CircuitsServiceClient::new(self.customer.channel())
     }
 
     /// The test's own connections to reception's database.

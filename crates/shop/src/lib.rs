@@ -7,6 +7,8 @@
 pub mod binaries;
 // Is the promise kept? What customers were told against what was stored, made and charged.
 pub mod books;
+// `shop circuits`: which services are not asked.
+pub mod circuits;
 // The command line.
 pub mod cli;
 // Ending what runs, in the right order.

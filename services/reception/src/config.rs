@@ -1,19 +1,13 @@
 //! The sum of the components' options. `reception --help` is the manual.
 
 use clap::Parser;
-use std::time::Duration;
 
 /// Takes orders over gRPC, charges them, and tells the barista over Kafka.
 #[derive(Parser, Clone, Debug)]
 #[command(version)]
 pub struct Config {
-    /// Where orders are charged.
-    #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:50053")]
-    pub payments_url: String,
-    /// How long one try to charge may take. When it is over the order is answered as
-    /// AWAITING_PAYMENT, and settled later with the same key.
-    #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
-    pub charge_timeout: Duration,
+    #[command(flatten)]
+    pub payments: crate::payment::Options,
     /// The most PlaceOrder calls that are answered at a time. The next one is refused at once,
     /// so that these keep their latency. While charges time out, this over CHARGE_TIMEOUT is
     /// the rate at which orders are taken until the circuit opens.

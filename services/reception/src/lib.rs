@@ -71,7 +71,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
-    let payments = Payments::new(&config.payments_url, config.charge_timeout)?;
+    let payments = Payments::new(&config.payments)?;
+    let circuits = vec![payments.breaker().clone()];
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
         waker: waker.clone(),
@@ -109,6 +110,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let reception = grpc::service(counter.clone(), door, watchers.clone(), stop.clone());
     let server = Server::new(SERVICE)
         .add_service(reception)
+        .add_service(operations::circuits::service(circuits, stop.clone()))
         .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();
     let mut tasks = Tasks::new(stop.clone());

@@ -1,7 +1,8 @@
 //! Asking the provider to charge an order.
 //!
 //! The idempotency key is the order id, for every try of every process: however
-//! often we ask, the provider decides once.
+//! often we ask, the provider decides once. So every call goes through the stack of
+//! `rpc::outbound`, which may send it again, and does not send it while the circuit is open.
 
 use crate::{
     order::{Event, OrderId},
@@ -10,6 +11,10 @@ use crate::{
 use proto::{
     money::v1::Money,
     payments::v1::{ChargeRequest, PaymentState, payments_service_client::PaymentsServiceClient},
+};
+use rpc::{
+    breaker::Breaker,
+    outbound::{self, Outbound},
 };
 use std::time::Duration;
 use tonic::{Status, transport::Channel};
@@ -50,26 +55,50 @@ impl From<Unsettled> for Charge {
     }
 }
 
+const NAME: &str = "payments";
+const CHARGE: &str = "coffeeshop.payments.v1.PaymentsService/Charge";
+
+/// Where and how orders are charged.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// Where orders are charged.
+    #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:50053")]
+    payments_url: String,
+    /// How long one try to charge may take. When it is over the order is answered as
+    /// AWAITING_PAYMENT, and settled later with the same key.
+    #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
+    charge_timeout: Duration,
+    #[command(flatten)]
+    outbound: outbound::Options,
+}
+
 /// The provider's client.
 #[derive(Clone)]
 pub struct Payments {
     client: PaymentsServiceClient<Channel>,
-    timeout: Duration,
+    outbound: Outbound,
 }
 
 impl Payments {
     /// A client that connects when it is first used.
     ///
     /// # Errors
-    /// The URL is none.
-    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+    /// The URL is none, or the options contradict each other.
+    pub fn new(options: &Options) -> anyhow::Result<Self> {
+        let channel = rpc::client::channel(&options.payments_url)?;
         Ok(Self {
-            client: PaymentsServiceClient::new(rpc::client::channel(url)?),
-            timeout,
+            client: PaymentsServiceClient::new(channel),
+            outbound: Outbound::new(NAME, options.charge_timeout, &options.outbound)?,
         })
     }
 
-    /// Charges, within `budget` and the time one try may take.
+    /// The breaker before it.
+    pub fn breaker(&self) -> &Breaker {
+        self.outbound.breaker()
+    }
+
+    /// Charges, within `budget`.
     ///
     /// # Errors
     /// Whatever keeps the provider from answering with a decision. The charge may
@@ -84,14 +113,12 @@ impl Payments {
             payment_token: charge.payment_token,
             order_id: charge.order_id.to_string(),
         };
-        let request = rpc::client::request(message, self.timeout.min(budget));
-        let response = self
-            .client
-            .clone()
-            .charge(request)
-            .await
-            .map_err(rpc::client::normalize)?;
-        decision(response.into_inner().payment.unwrap_or_default())
+        let send = |request| {
+            let mut client = self.client.clone();
+            async move { client.charge(request).await }
+        };
+        let response = self.outbound.call(CHARGE, message, budget, send).await?;
+        decision(response.payment.unwrap_or_default())
     }
 }
 

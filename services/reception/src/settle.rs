@@ -3,7 +3,8 @@
 //! A sweeper takes orders that are AWAITING_PAYMENT for longer than a charge may
 //! take, asks the provider with the same key, and records the decision. Any number
 //! of sweepers may run: each takes orders by putting their next try off, and the key
-//! makes even a double charge one.
+//! makes even a double charge one. None is taken while the provider's circuit is open, and
+//! no more than may probe while it is half-open: an order taken in vain waits for longer.
 
 use crate::{
     change::Changed,
@@ -31,15 +32,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What a stopping process grants a sweep. What it drops is as after a crash.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Takes what is due and asks the provider about each. Returns how many were taken.
+/// Takes what is due, if the provider's circuit lets anything through, and asks the provider about each. Returns how many were taken.
 ///
 /// # Errors
 /// What the database answers when orders are taken. An order that cannot be settled
 /// is logged and comes again.
 pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
+    let room = counter.payments.breaker().room();
+    let limit = i64::try_from(room).unwrap_or(BATCH).min(BATCH);
     let due = bounded(async {
         let mut conn = counter.pool.acquire().await?;
-        store::claim_unsettled(&mut conn, BATCH, LONGEST_PAUSE).await
+        store::claim_unsettled(&mut conn, limit, LONGEST_PAUSE).await
     })
     .await?;
     let taken = due.len();
@@ -95,6 +98,8 @@ pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
             Err(error) => tracing::warn!(%error, "undecided orders wait"),
         }
         stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        stop.run_until_cancelled(counter.payments.breaker().until_probe())
+            .await;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! How the provider behaves, in the words of a test.
 
 use proto::payments::v1::{
-    BehaviorKind, BehaviorRule, SetBehaviorRequest,
+    BehaviorKind, BehaviorRule, GetBehaviorRequest, SetBehaviorRequest,
     payments_admin_service_client::PaymentsAdminServiceClient,
 };
 use std::time::Duration;
@@ -47,6 +47,20 @@ impl Provider {
             ..Default::default()
         };
         self.set(vec![rule]).await;
+    }
+
+    /// From now on charges go well.
+    pub async fn recover(&self) {
+        self.set(Vec::new()).await;
+    }
+
+    /// How many calls the rule still takes that it was told last.
+    pub async fn calls_left(&self) -> i64 {
+        let mut client = PaymentsAdminServiceClient::new(self.0.clone());
+        let told = client.get_behavior(GetBehaviorRequest {}).await;
+        let told = told.unwrap_or_else(|status| panic!("payments does not answer: {status:?}"));
+        let rules = told.into_inner().rules;
+        rules.first().map_or(0, |rule| rule.remaining_calls)
     }
 
     async fn next(&self, kind: BehaviorKind, calls: i64) {

@@ -5,7 +5,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 /// A status with its details, one a line, and what to do about it.
-pub(super) fn error(status: &Status) -> Error {
+pub(crate) fn error(status: &Status) -> Error {
     let advice = match reason(status).as_str() {
         "INVALID_REQUEST" => "What can be ordered: grpcurl … ReceptionService/ListMenuItems",
         "PAYMENT_DECLINED" => "Nothing was charged. Order again with another --payment-token.",
