@@ -34,4 +34,7 @@ trap 'exit 130' INT TERM
 $shop up --detach --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0
 # shellcheck disable=SC2086 # a list of words
 $shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $yardstick --json $bench/load.json
+# Five times what it just made: what it lets in keeps its latency.
+rate=$(sed -n 's/.*"placed_per_second": \([0-9]*\).*/\1/p' $bench/load.json)
+$shop load --rate $((5 * rate)) --seconds "${DURATION:-20}" --json $bench/overload.json --against $bench/load.json
 $shop messages --json $bench/messages.json

@@ -2,8 +2,9 @@
 //!
 //! A closed loop: each client places one order after the other over its own connection, and a slow
 //! answer slows its client down. So the figures are a capacity and the latencies at that capacity,
-//! not what customers of a busy shop would see. An order counts when it is READY: the clock runs
-//! until the last one is. The books are checked at the end, of the orders of the run.
+//! not what customers of a busy shop would see. With `--rate` it is an open one: customers come
+//! whether or not the shop keeps up, and what it refuses is counted. An order counts when it is
+//! READY: the clock runs until the last one is. The books are checked at the end, of the orders of the run.
 //!
 //! Before it begins, pgbench inserts single rows into the same Postgres, so that the figures come
 //! with the speed of the disk that they were measured on.
@@ -43,6 +44,10 @@ pub struct Options {
     /// Clients that order at the same time, each over its own connection.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     clients: u32,
+    /// Orders a second, over these connections, whether or not those before were answered: also more
+    /// than the shop can make. Without it each client orders when it was answered.
+    #[arg(long, value_name = "ORDERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
     /// For how long they order.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -98,6 +103,7 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
     let crowd = Crowd {
         url,
         clients: options.clients,
+        rate: options.rate,
         history: History::default(),
         progress,
     };
@@ -122,6 +128,7 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
 
     let shop = report::Shop {
         clients: options.clients,
+        rate: options.rate,
         baristas: rows::baristas(&ledgers.barista).await?,
         brew_scale: state.brew_scale,
         stored_orders,
@@ -145,6 +152,7 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
 struct Crowd {
     url: String,
     clients: u32,
+    rate: Option<u32>,
     history: History,
     progress: Progress,
 }
@@ -156,7 +164,13 @@ impl Crowd {
             .progress
             .step(format!("{what} for {seconds} s with {clients} clients"));
         let stop = Stop::new();
-        let placed = clients::run(&self.url, clients, self.history.clone(), stop.clone());
+        let (url, history, stopped) = (&self.url, self.history.clone(), stop.clone());
+        let placed = async {
+            match self.rate {
+                Some(rate) => clients::at_rate(url, clients, rate, history, stopped).await,
+                None => clients::run(url, clients, history, stopped).await,
+            }
+        };
         let timer = async {
             tokio::time::sleep(time).await;
             stop.cancel();

@@ -9,7 +9,7 @@ pub struct Config {
     #[command(flatten)]
     pub payments: crate::payment::Options,
     /// The most PlaceOrder calls that are answered at a time. The next one is refused at once,
-    /// so that these keep their latency. While charges time out, this over CHARGE_TIMEOUT is
+    /// so that these keep their latency. While charges time out, this over `CHARGE_TIMEOUT` is
     /// the rate at which orders are taken until the circuit opens.
     #[arg(long, env = "MAX_PLACING", default_value_t = 512,
           value_parser = clap::value_parser!(u16).range(1..=4096))]

@@ -72,7 +72,6 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
     let payments = Payments::new(&config.payments)?;
-    let circuits = vec![payments.breaker().clone()];
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
         waker: waker.clone(),
@@ -107,11 +106,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         .context("the listener has no address")?;
     let grace = config.server.drain_grace;
     let door = Admission::new(config.max_placing);
-    let reception = grpc::service(counter.clone(), door, watchers.clone(), stop.clone());
-    let server = Server::new(SERVICE)
-        .add_service(reception)
-        .add_service(operations::circuits::service(circuits, stop.clone()))
-        .add_service(operations::dead_letters::service(letters));
+    let server = offered(&counter, door, &watchers, letters, &stop);
     let readiness = server.readiness();
     let mut tasks = Tasks::new(stop.clone());
     let drained = Stop::new();
@@ -141,4 +136,20 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     tasks.join(grace + STOP_GRACE).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is offered over gRPC.
+fn offered(
+    counter: &Counter,
+    door: Admission,
+    watchers: &Watchers,
+    letters: DeadLetters<events::Tickets>,
+    stop: &Stop,
+) -> Server {
+    let circuits = vec![counter.payments.breaker().clone()];
+    let reception = grpc::service(counter.clone(), door, watchers.clone(), stop.clone());
+    Server::new(SERVICE)
+        .add_service(reception)
+        .add_service(operations::circuits::service(circuits, stop.clone()))
+        .add_service(operations::dead_letters::service(letters))
 }

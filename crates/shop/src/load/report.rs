@@ -15,6 +15,8 @@ use super::{
 #[derive(Debug, Serialize)]
 pub(super) struct Shop {
     pub(super) clients: u32,
+    /// Orders a second that were wanted, if they came at a rate.
+    pub(super) rate: Option<u32>,
     pub(super) baristas: i64,
     /// Factor on brew times.
     pub(super) brew_scale: f64,
@@ -107,10 +109,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shop {
             clients,
+            rate,
             baristas,
             brew_scale,
             stored_orders,
         } = &self.shop;
+        if let Some(rate) = rate {
+            writeln!(f, "{:<28}{rate:>10} /s", "orders wanted")?;
+        }
         writeln!(
             f,
             "{clients} clients, {baristas} baristas, brew scale {brew_scale}, \
