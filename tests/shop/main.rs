@@ -16,6 +16,8 @@ mod collector;
 mod delivery;
 // Whatever waits is committed together, and each caller is told the truth about its own.
 mod guarantee_batching;
+// A COMMIT whose outcome nobody knows is found out, or owned up to.
+mod guarantee_commit;
 // What could not be handled is replayed once, or given up with a word to whoever waits.
 mod guarantee_dead_letters;
 // What is sent and what is remembered long enough leaves, while traffic runs.

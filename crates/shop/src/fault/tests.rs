@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Proxy;
+use super::{Lost, Proxy};
 use crate::harness::{eventually, patience};
 
 /// How long silence is listened to. A loopback answers within microseconds.
@@ -175,6 +175,37 @@ async fn a_delay_takes_as_long_as_it_says_in_each_direction() {
     assert_eq!(hear(&mut line, 1).await.expect("it passes"), b"a");
     assert!(begun.elapsed() >= 2 * DELAY, "{:?}", begun.elapsed());
     assert_eq!(echo.proxy.counts().delayed, 2);
+}
+
+#[tokio::test]
+async fn a_cut_at_a_word_loses_the_word_or_its_answer_and_nothing_before() {
+    for lost in [Lost::Word, Lost::Answer] {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = Proxy::open(upstream.local_addr().expect("it is bound")).await;
+        let proxy = proxy.expect("a port is free");
+        let mut client = call(proxy.address()).await.expect("it accepts");
+        let (mut server, _) = upstream.accept().await.expect("it is connected");
+        proxy.cut_at(&["tea", "pay"], lost);
+        // In another order they are no trap.
+        for word in [b"pay", b"tea"] {
+            say(&mut client, word).await;
+            assert_eq!(hear(&mut server, 3).await.expect("it passes"), word);
+            say(&mut server, b"yes").await;
+            assert_eq!(hear(&mut client, 3).await.expect("it passes"), b"yes");
+        }
+        say(&mut client, b"pay").await;
+        if lost == Lost::Answer {
+            assert_eq!(hear(&mut server, 3).await.expect("it passes"), b"pay");
+            say(&mut server, b"yes").await;
+        }
+        for end in [&mut client, &mut server] {
+            let cut = hear(end, 1).await.expect_err("it was cut");
+            assert_eq!(cut.kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert_eq!(proxy.counts().broken, 1);
+        proxy.heal();
+        call(proxy.address()).await.expect("it accepts again");
+    }
 }
 
 #[tokio::test]
