@@ -30,6 +30,8 @@ mod guarantee_lifecycle;
 mod guarantee_outbox;
 // Handled, put back, or parked with its reason; poison blocks nobody.
 mod guarantee_outcomes;
+// Too much at a time is refused at once, and what is refused was not begun.
+mod guarantee_overload;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.
 mod guarantee_reconciliation;
 // Several relays share one outbox.
