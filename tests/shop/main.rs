@@ -14,6 +14,8 @@ mod brewing;
 mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
+// What an operator does about dead letters.
+mod dlq;
 // Whatever waits is committed together, and each caller is told the truth about its own.
 mod guarantee_batching;
 // A COMMIT whose outcome nobody knows is found out, or owned up to.
