@@ -28,6 +28,8 @@ mod guarantee_housekeeping;
 mod guarantee_inbox;
 // A network that breaks, and a process that is asked to leave, cost nobody an order.
 mod guarantee_lifecycle;
+// What runs into a time limit costs nobody a message.
+mod guarantee_limits;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
 // Handled, put back, or parked with its reason; poison blocks nobody.
