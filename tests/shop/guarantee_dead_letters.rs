@@ -168,20 +168,20 @@ async fn park_as_unpublished(shop: &Shop) -> DeadLetter {
 }
 
 /// An order that the barista cannot make: one recipe is gone.
-async fn park_an_order(shop: &Shop) -> Order {
+pub async fn park_an_order(shop: &Shop) -> Order {
     let without = "delete from recipes where drink = 'latte' and size = 'large'";
     execute(&shop.barista_pool(), without).await;
     shop.place(latte()).await
 }
 
 /// Repairs the handler.
-async fn mend(shop: &Shop) {
+pub async fn mend(shop: &Shop) {
     let recipe = "insert into recipes values ('latte', 'large', 'espresso', 4500)";
     execute(&shop.barista_pool(), recipe).await;
 }
 
 /// Waits for it.
-async fn only_letter(keeper: &Hosted) -> DeadLetter {
+pub async fn only_letter(keeper: &Hosted) -> DeadLetter {
     let mut client = DeadLettersServiceClient::new(keeper.channel().expect("the URL is our own"));
     eventually("one dead letter", async || {
         let request = ListDeadLettersRequest::default();

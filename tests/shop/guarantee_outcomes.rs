@@ -250,7 +250,7 @@ async fn a_message_that_is_put_back_waits_longer_each_time_and_alone() {
 async fn a_message_that_waits_for_a_lock_costs_its_neighbors_two_of_its_tries() {
     const LIMIT: Duration = Duration::from_secs(1);
     let post = Post::open(Options::default()).await;
-    let (mut inbox, order_id) = (post.inbox_limited(LIMIT), order_id());
+    let (mut inbox, order_id) = (post.inbox_limited("statement_timeout", LIMIT), order_id());
     post.execute("create unique index on effects (order_id, revision)")
         .await;
     // The same row, not committed: whoever writes it, too, has to wait for what becomes of it.

@@ -84,7 +84,8 @@ async fn a_kafka_that_is_away_costs_no_consumer() {
     let mut handled = process(&mut inbox, 1).await;
     let kafka = &post.shop.servers.kafka;
     kafka.pause().await.expect("it runs");
-    handled += idle(&mut inbox).await;
+    // A look asks for longer than this watchdog's limit before it gives up.
+    handled += idle_for(&mut inbox, 8 * LIMIT).await;
     kafka.resume().await.expect("it is paused");
     write(&post, 2, 1).await;
     handled += one_more(&mut inbox).await;
@@ -116,9 +117,14 @@ async fn write(post: &Post, revision: i64, partition: i32) {
     log::write(&post.shop, letter.to(&post.topic, partition)).await;
 }
 
-/// Has nothing to do for longer than the watchdog waits. Whatever Kafka answers is no matter.
+/// Has nothing to do for longer than the watchdog waits.
 async fn idle(inbox: &mut Inbox<Effects>) -> Processed {
-    let (until, mut total) = (Instant::now() + 4 * LIMIT, Processed::default());
+    idle_for(inbox, 4 * LIMIT).await
+}
+
+/// Whatever Kafka answers meanwhile is no matter.
+async fn idle_for(inbox: &mut Inbox<Effects>, time: Duration) -> Processed {
+    let (until, mut total) = (Instant::now() + time, Processed::default());
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         if let Ok(Ok(processed)) = timeout(left, inbox.process_batch()).await {
             total += processed;

@@ -16,8 +16,12 @@ mod circuits;
 mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
+// What an operator does about dead letters.
+mod dlq;
 // Whatever waits is committed together, and each caller is told the truth about its own.
 mod guarantee_batching;
+// A COMMIT whose outcome nobody knows is found out, or owned up to.
+mod guarantee_commit;
 // What could not be handled is replayed once, or given up with a word to whoever waits.
 mod guarantee_dead_letters;
 // What is sent and what is remembered long enough leaves, while traffic runs.
@@ -26,10 +30,14 @@ mod guarantee_housekeeping;
 mod guarantee_inbox;
 // A network that breaks, and a process that is asked to leave, cost nobody an order.
 mod guarantee_lifecycle;
+// What runs into a time limit costs nobody a message.
+mod guarantee_limits;
 // Every committed event is published, whatever happens to the relay.
 mod guarantee_outbox;
 // Handled, put back, or parked with its reason; poison blocks nobody.
 mod guarantee_outcomes;
+// Too much at a time is refused at once, and what is refused was not begun.
+mod guarantee_overload;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.
 mod guarantee_reconciliation;
 // Several relays share one outbox.

@@ -89,11 +89,11 @@ impl Post {
         self.inbox_with(self.pool.clone(), "test", effects, &watched(limit))
     }
 
-    /// An inbox whose statements may take so long, as services have it.
-    pub fn inbox_limited(&self, statement: Duration) -> Member {
-        let limit = statement.as_millis().to_string();
-        let connect = PgConnectOptions::clone(&self.pool.connect_options())
-            .options([("statement_timeout", limit)]);
+    /// An inbox whose connections have a limit, as those of services do.
+    pub fn inbox_limited(&self, setting: &str, limit: Duration) -> Member {
+        let limit = limit.as_millis().to_string();
+        let connect =
+            PgConnectOptions::clone(&self.pool.connect_options()).options([(setting, limit)]);
         let (pool, options) = (
             PgPool::connect_lazy_with(connect),
             watched(Duration::from_secs(60)),

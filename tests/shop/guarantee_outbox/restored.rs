@@ -60,6 +60,29 @@ async fn a_restored_outbox_is_refused_and_the_way_out_sends_all_that_was_unsent_
 }
 
 #[tokio::test]
+async fn an_event_that_is_written_while_the_outbox_is_brought_home_is_sent() {
+    let post = Post::open(Options::default()).await;
+    let mut relay = post.relay();
+    post.append(&[event(order_id(), 1)]).await;
+    publish(&mut relay, 1).await;
+    post.execute(RESTORE).await;
+    // It has its id before, and writes after.
+    let mut early = post.pool.begin().await.expect("the database is up");
+    let id = sqlx::query("select pg_current_xact_id()").execute(&mut *early);
+    id.await.expect("the database is up");
+    assert_eq!(count(&post.pool, "select outbox_restored()").await, 0);
+    let appended = outbox::append(&mut early, &[event(order_id(), 1)]).await;
+    appended.expect("the database is up");
+    early.commit().await.expect("the database is up");
+
+    let mut relay = post.relay();
+    post.execute("delete from outbox_relays").await;
+    publish(&mut relay, 1).await;
+    assert_eq!(log::read(&post.shop, &post.topic).await.len(), 2);
+    post.close().await;
+}
+
+#[tokio::test]
 async fn a_service_does_not_start_on_a_restored_outbox_until_it_was_brought_home() {
     let shop = crate::open_with(Options::default()).await;
     let order = shop.place(latte()).await;
