@@ -1,6 +1,5 @@
 //! Too many calls at a time are refused at once, and what is refused was not begun.
 
-use crate::open;
 use futures::future::join_all;
 use proto::{
     money::v1::Money,
@@ -10,6 +9,7 @@ use proto::{
 use shop::{
     customers::latte,
     harness::{Options, Shop},
+    services::Service,
 };
 use sqlx::{PgPool, Postgres, Transaction};
 use tonic::{Code, Status};
@@ -24,7 +24,9 @@ const CONNECTIONS: usize = 4;
 
 #[tokio::test]
 async fn orders_for_which_the_queue_is_full_are_refused_and_never_stored() {
-    let shop = open().await;
+    // The door is wide open: it is the queue behind it that is full.
+    let options = Options::default().with(Service::Reception, "MAX_PLACING", "4096");
+    let shop = Shop::open(options).await.expect("a shop opens");
     let pool = shop.reception_pool();
     let lock = lock(&pool, "lock table orders in exclusive mode").await;
     let orders: Vec<PlaceOrderRequest> = (0..CROWD).map(|_| latte()).collect();

@@ -101,7 +101,7 @@ async fn drop_detached(conn: &mut PgConnection, table: Table, name: &str) -> sql
     if table == Table::Outbox && holds_unsent(conn, name).await? {
         tracing::error!(
             partition = name,
-            "detached, and holds events that are not sent: insert them into outbox again"
+            "detached, and holds events that are not sent: insert them into outbox again, but for xid, seq and create_time, and drop it"
         );
         return Ok(());
     }
