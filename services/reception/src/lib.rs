@@ -2,10 +2,10 @@
 //!
 //! Read it the way an order goes: `grpc` turns the wire into a request,
 //! [`place_order`] stores it, has it charged by [`payment`] and records the outcome
-//! through [`change`], by the rules of [`order`]. What [`settle`] finds undecided and
-//! what [`events`] hears from the barista goes the same way. `announce` says every
-//! change on Kafka, [`reconcile`] says it again when nothing is heard, and `watch`
-//! wakes those who look on.
+//! through [`change`], by the rules of [`order`]. What [`settle`] finds owed, what
+//! [`payment_window`] gives up and what [`events`] hears from the barista goes the same
+//! way. `announce` says every change on Kafka, [`reconcile`] says it again when nothing
+//! is heard, and `watch` wakes those who look on.
 
 /// What is said about an order on Kafka.
 mod announce;
@@ -23,15 +23,19 @@ pub mod events;
 mod grpc;
 /// What drinks cost.
 pub mod menu;
+/// What an operator should see.
+mod metrics;
 /// What an order is, and what may happen to it.
 pub mod order;
 /// Asking the provider.
 pub mod payment;
+/// Ending orders that are not paid in time.
+pub mod payment_window;
 /// Store, charge, record.
 pub mod place_order;
 /// Asking after paid orders of which nothing is heard.
 pub mod reconcile;
-/// Settling what was left undecided.
+/// Settling what orders owe the provider.
 pub mod settle;
 /// The SQL.
 pub mod store;
@@ -51,6 +55,7 @@ use messaging::{
     tail::Tail,
 };
 use payment::Payments;
+use payment_window::PaymentWindow;
 use rpc::server::Server;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -72,6 +77,12 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
     let payments = Payments::new(&config.payments_url, config.charge_timeout)?;
+    let window = PaymentWindow::new(
+        pool.clone(),
+        waker.clone(),
+        &config.window,
+        config.charge_timeout,
+    )?;
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
         waker: waker.clone(),
@@ -124,6 +135,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     committers.spawn(counter, &mut tasks, &drained, &writers);
     let reconciler = reconciler.run(drained.clone());
     tasks.spawn("reconciler", holding(writers.clone(), reconciler));
+    let window = window.run(drained.clone());
+    tasks.spawn("payment window", holding(writers.clone(), window));
+    tasks.spawn("unsettled", settle::watch(pool.clone(), drained.clone()));
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));

@@ -1,15 +1,24 @@
-//! Asking the provider to charge an order.
+//! Asking the provider to charge an order, and to give money back.
 //!
 //! The idempotency key is the order id, for every try of every process: however
 //! often we ask, the provider decides once.
 
+// What the provider's answers mean for an order.
+mod answer;
+// What an order that ended without coffee asks for.
+mod give_back;
+
+pub use answer::Error;
+pub use give_back::Refund;
+
 use crate::{
+    metrics::Outcome,
     order::{Event, OrderId},
-    store::{NewOrder, Unsettled},
+    store::NewOrder,
 };
 use proto::{
     money::v1::Money,
-    payments::v1::{ChargeRequest, PaymentState, payments_service_client::PaymentsServiceClient},
+    payments::v1::{self as wire, ChargeRequest, payments_service_client::PaymentsServiceClient},
 };
 use std::time::Duration;
 use tonic::{Status, transport::Channel};
@@ -39,17 +48,6 @@ impl Charge {
     }
 }
 
-impl From<Unsettled> for Charge {
-    fn from(order: Unsettled) -> Self {
-        Self {
-            order_id: order.order_id,
-            amount_minor: order.total_minor,
-            currency_code: order.currency_code,
-            payment_token: order.payment_token,
-        }
-    }
-}
-
 /// The provider's client.
 #[derive(Clone)]
 pub struct Payments {
@@ -74,7 +72,11 @@ impl Payments {
     /// # Errors
     /// Whatever keeps the provider from answering with a decision. The charge may
     /// have happened all the same.
-    pub async fn charge(&self, charge: Charge, budget: Duration) -> Result<Event, Status> {
+    pub async fn charge(&self, charge: Charge, budget: Duration) -> Result<Event, Error> {
+        answer::charge(self.send_charge(charge, budget).await)
+    }
+
+    async fn send_charge(&self, charge: Charge, budget: Duration) -> Result<wire::Payment, Status> {
         let message = ChargeRequest {
             idempotency_key: charge.order_id.to_string(),
             amount: Some(Money {
@@ -91,27 +93,21 @@ impl Payments {
             .charge(request)
             .await
             .map_err(rpc::client::normalize)?;
-        decision(response.into_inner().payment.unwrap_or_default())
+        Ok(response.into_inner().payment.unwrap_or_default())
     }
 }
 
-fn decision(payment: proto::payments::v1::Payment) -> Result<Event, Status> {
-    match payment.state() {
-        PaymentState::Charged => {
-            let payment_id = payment.payment_id.parse();
-            let payment_id = payment_id.map_err(|_| odd("payment_id is no UUID"))?;
-            Ok(Event::Charged { payment_id })
+/// Says why an order is not settled, once per try, and returns it as an outcome.
+pub fn log(order_id: OrderId, error: &Error, consequence: &'static str) -> Outcome {
+    match error {
+        Error::Undecided(_) => {
+            tracing::warn!(order.id = %order_id, %error, "{consequence}");
+            Outcome::Undecided
         }
-        PaymentState::Declined => Ok(Event::Declined {
-            reason: payment.decline_reason,
-        }),
-        other => Err(odd(&format!(
-            "a charge answered with {}",
-            other.as_str_name()
-        ))),
+        // It stays owed, and is asked for again; but somebody has to look.
+        Error::Senseless(_) => {
+            tracing::error!(order.id = %order_id, %error, "{consequence}");
+            Outcome::Senseless
+        }
     }
-}
-
-fn odd(what: &str) -> Status {
-    Status::internal(format!("the provider's answer makes no sense: {what}"))
 }
