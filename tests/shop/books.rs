@@ -152,9 +152,47 @@ const PLANTS: &[Plant] = &[
     Plant {
         what: "a charge was given back, and the coffee drunk",
         place: Place::Payments,
-        sql: "update payments set refunded_minor = amount_minor where order_id = '{id}'",
+        sql: "insert into refunds select '{new_payment}', null, payment_id, amount_minor, \
+                  currency_code, '', now() from payments where order_id = '{id}'; \
+              update payments set state = 'REFUNDED', refunded_minor = amount_minor \
+                  where order_id = '{id}'",
         settled: &[NotChargedOnce],
         running: &[NotChargedOnce],
+    },
+    Plant {
+        what: "a charge was closed like one that never was",
+        place: Place::Payments,
+        sql: "update payments set (state, order_id, amount_minor, currency_code, token_sha256) \
+                  = row ('CANCELLED', null, null, null, null) where order_id = '{id}'",
+        settled: &[NotChargedOnce],
+        running: &[NotChargedOnce],
+    },
+    Plant {
+        what: "a charge was given back twice",
+        place: Place::Payments,
+        sql: "insert into refunds select gen_random_uuid(), null, payment_id, amount_minor, \
+                  currency_code, '', now() from payments, generate_series(1, 2) \
+                  where order_id = '{id}'; \
+              update payments set state = 'REFUNDED', refunded_minor = amount_minor \
+                  where order_id = '{id}'",
+        settled: &[NotChargedOnce, GivenBackWrong],
+        running: &[NotChargedOnce, GivenBackWrong],
+    },
+    Plant {
+        what: "a part of a charge was given back",
+        place: Place::Payments,
+        sql: "insert into refunds select '{new_payment}', null, payment_id, 1, currency_code, \
+                  '', now() from payments where order_id = '{id}'",
+        settled: &[GivenBackWrong],
+        running: &[GivenBackWrong],
+    },
+    Plant {
+        what: "a charge is said to be given back, and was not",
+        place: Place::Payments,
+        sql: "update payments set state = 'REFUNDED', refunded_minor = amount_minor \
+                  where order_id = '{id}'",
+        settled: &[GivenBackWrong],
+        running: &[GivenBackWrong],
     },
     Plant {
         what: "an order was charged twice",
@@ -271,6 +309,89 @@ const PLANTS: &[Plant] = &[
     },
 ];
 
+/// How an order ended without coffee, and what became of its money.
+struct Ending {
+    what: &'static str,
+    refund_state: &'static str,
+    /// Of the provider; `{id}` is the order.
+    sql: &'static str,
+    wrong: &'static [Rule],
+    owed_minor: i64,
+}
+
+const GIVEN_BACK: &str = "insert into refunds select gen_random_uuid(), null, payment_id, \
+        amount_minor, currency_code, '', now() from payments where order_id = '{id}'; \
+    update payments set state = 'REFUNDED', refunded_minor = amount_minor where order_id = '{id}'";
+const NEVER_CHARGED: &str = "update payments \
+    set (state, order_id, amount_minor, currency_code, token_sha256) \
+        = row ('CANCELLED', null, null, null, null) where order_id = '{id}'";
+
+const ENDINGS: &[Ending] = &[
+    Ending {
+        what: "the money is back, and the order says so",
+        refund_state: "DONE",
+        sql: GIVEN_BACK,
+        wrong: &[],
+        owed_minor: 0,
+    },
+    Ending {
+        what: "the money is owed",
+        refund_state: "PENDING",
+        sql: "",
+        wrong: &[],
+        owed_minor: 420,
+    },
+    Ending {
+        what: "the money is back, and the order was not told yet",
+        refund_state: "PENDING",
+        sql: GIVEN_BACK,
+        wrong: &[],
+        owed_minor: 0,
+    },
+    Ending {
+        what: "the money is said to be back, and is kept",
+        refund_state: "DONE",
+        sql: "",
+        wrong: &[ChargedForNothing, RefundWrong],
+        owed_minor: 0,
+    },
+    Ending {
+        what: "the money is said to be back, and was never taken",
+        refund_state: "DONE",
+        sql: NEVER_CHARGED,
+        wrong: &[RefundWrong],
+        owed_minor: 0,
+    },
+];
+
+#[tokio::test]
+async fn of_an_order_that_ended_without_coffee_nothing_is_kept_unless_it_is_owed() {
+    for ending in ENDINGS {
+        let shop = crate::open().await;
+        let order = shop.place(latte()).await;
+        shop.until_ready(&order).await;
+        stop(&shop).await;
+        let cancelled = format!(
+            "update order_history set state = 'CANCELLED' where state = 'READY'; \
+             update orders set state = 'CANCELLED', refund_state = '{}'",
+            ending.refund_state
+        );
+        execute(&shop.reception_pool(), &cancelled).await;
+        let sql = ending.sql.replace("{id}", &order.order_id);
+        execute(&shop.payments_pool(), &sql).await;
+
+        let books = shop.books(true).await.expect("the databases are up");
+        let found: Vec<Rule> = books.findings.iter().map(|finding| finding.rule).collect();
+        assert_eq!(found, ending.wrong, "{}", ending.what);
+        assert_eq!(
+            books.summary.owed_minor, ending.owed_minor,
+            "{}",
+            ending.what
+        );
+        shop.discard().await;
+    }
+}
+
 #[tokio::test]
 async fn a_shop_with_wrong_books_does_not_close() {
     let shop = crate::open().await;
@@ -332,6 +453,11 @@ async fn drop_constraints(shop: &Shop) {
         &shop.reception_pool(),
         "alter table order_history drop constraint order_history_pkey; \
          alter table orders drop constraint orders_refund_owed_without_coffee",
+    )
+    .await;
+    execute(
+        &shop.payments_pool(),
+        "alter table refunds drop constraint refunds_payment_id_key",
     )
     .await;
     execute(

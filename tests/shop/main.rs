@@ -54,8 +54,12 @@ mod lifecycle;
 mod listing;
 // What is on the wire.
 mod log;
+// The provider misbehaves as it is told, by gRPC or by `shop payments`.
+mod misbehavior;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
+// Charged, declined or closed: whoever comes first decides a key.
+mod payment_keys;
 // A key is decided once, whatever the provider is told to do.
 mod payments;
 // A database, a topic, and a handler whose effect is a row.
@@ -64,6 +68,8 @@ mod post;
 mod processes;
 // Messages that no client of ours would write.
 mod raw_produce;
+// Money goes back once, and all of it.
+mod refunds;
 // An undecided charge is settled later, once.
 mod settlement;
 

@@ -14,11 +14,11 @@ use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-type Payments = PaymentsServiceClient<Channel>;
-type Admin = PaymentsAdminServiceClient<Channel>;
+pub type Payments = PaymentsServiceClient<Channel>;
+pub type Admin = PaymentsAdminServiceClient<Channel>;
 
 /// A provider alone: nobody else is asked here, and the books would miss the orders.
-async fn open() -> Shop {
+pub async fn open() -> Shop {
     let shop = Shop::prepare(Options::default()).await;
     let shop = shop.expect("the databases can be made");
     shop.payments.start().await.expect("payments starts");
@@ -170,7 +170,7 @@ async fn payments_are_listed_page_by_page_newest_first() {
     shop.discard().await;
 }
 
-fn latte() -> wire::ChargeRequest {
+pub fn latte() -> wire::ChargeRequest {
     let order_id = Uuid::now_v7().to_string();
     wire::ChargeRequest {
         idempotency_key: order_id.clone(),
@@ -180,14 +180,14 @@ fn latte() -> wire::ChargeRequest {
     }
 }
 
-fn euros(amount_minor: i64) -> Money {
+pub fn euros(amount_minor: i64) -> Money {
     Money {
         currency_code: "EUR".to_owned(),
         amount_minor,
     }
 }
 
-async fn charge(
+pub async fn charge(
     payments: &mut Payments,
     request: &wire::ChargeRequest,
 ) -> Result<wire::Payment, Status> {
@@ -195,7 +195,7 @@ async fn charge(
     Ok(response.payment.expect("an answer holds its payment"))
 }
 
-async fn find(
+pub async fn find(
     payments: &mut Payments,
     request: &wire::ChargeRequest,
 ) -> Result<wire::Payment, Status> {

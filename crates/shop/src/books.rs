@@ -83,6 +83,9 @@ pub enum Rule {
     TicketDisagrees,
     /// What an order says of its refund is not so.
     RefundWrong,
+    /// Money was given back that was not charged, or in part, or more than once; or the
+    /// provider's payment and its refunds disagree.
+    GivenBackWrong,
 }
 
 /// The figures of the books.
@@ -104,8 +107,10 @@ pub struct Summary {
     pub charged_minor: i64,
     /// Orders that ended without coffee and are to be refunded.
     pub refunds_owed: usize,
-    /// Their totals.
+    /// What of their charges was not given back yet.
     pub owed_minor: i64,
+    /// What was given back.
+    pub refunded_minor: i64,
 }
 
 /// Reads and compares. `settled` says that nothing should be in flight any more.
@@ -135,6 +140,7 @@ impl Rule {
             Self::TicketHistoryBroken => "history of the ticket has a gap or went backwards",
             Self::TicketDisagrees => "order and ticket disagree",
             Self::RefundWrong => "the refund is not as the order says",
+            Self::GivenBackWrong => "not given back once and in full",
         }
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     books,
     dir::{self, ShopDir},
-    dlq, down, guard, load, logs, order, status, up,
+    dlq, down, guard, load, logs, order, provider, status, up,
 };
 
 /// The whole shop on one machine.
@@ -35,6 +35,8 @@ enum Command {
     Books(books::command::Options),
     /// Look at dead letters, replay them, or drop them.
     Dlq(dlq::Options),
+    /// Tell payments how to misbehave, or show what it was told.
+    Payments(provider::Options),
     /// Measure how many orders a second the open shop makes, and what they cost.
     Load(load::Options),
     /// Run a program that dies with its parent.
@@ -54,6 +56,7 @@ impl Cli {
             Command::Order(options) => order::run(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
             Command::Dlq(options) => dlq::run(options, dir()?).await,
+            Command::Payments(options) => provider::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,
         }

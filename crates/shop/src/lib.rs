@@ -51,6 +51,8 @@ pub mod probe;
 pub mod process;
 // Spinners or lines.
 pub mod progress;
+// `shop payments`: how the provider behaves.
+pub mod provider;
 // Postgres and Kafka for tests.
 pub mod servers;
 // The services as programs.

@@ -8,15 +8,13 @@
 //! Not guaranteed: that the caller hears of the decision. That is what the key is for.
 
 use crate::{
-    behavior::{Fate, Outcome},
+    behavior::{Fate, Fault, Outcome},
     payment::{Charge, Payment},
     store,
 };
 use batching::{Batcher, Work};
 use sqlx::PgConnection;
 use std::{collections::HashMap, time::Duration};
-use tokio::time;
-use tonic::Code;
 
 /// What the ledger gets to decide a key.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,12 +25,12 @@ pub enum Error {
     /// The key was decided for another amount, token or order.
     #[error("the idempotency key belongs to another charge")]
     KeyReused,
-    /// A rule made it fail; nothing was decided.
-    #[error("told to fail with {0:?}")]
-    ToldToFail(Code),
-    /// A rule lost the reply; the key is decided.
-    #[error("told to lose the reply")]
-    ToldToLoseReply,
+    /// The key was closed before it was charged, and stays so.
+    #[error("the payment with the idempotency key {0} was cancelled")]
+    Cancelled(String),
+    /// A rule made it go wrong.
+    #[error(transparent)]
+    Told(#[from] Fault),
     /// The ledger did not answer, or too much waits for it. Whether the key is decided
     /// may be unknown.
     #[error("the ledger is not available: {0}")]
@@ -42,25 +40,22 @@ pub enum Error {
 /// Charges, or answers for what the key was decided to be before.
 pub async fn charge(
     ledger: &Batcher<Deciding>,
+    key: String,
     charge: Charge,
     fate: Fate,
 ) -> Result<Payment, Error> {
-    if !fate.latency.is_zero() {
-        time::sleep(fate.latency).await;
-    }
-    if let Outcome::Fail(code) = fate.outcome {
-        return Err(Error::ToldToFail(code));
-    }
-    let proposal = Payment::propose(charge.clone(), fate.outcome == Outcome::Decline);
-    let payment = ledger.submit(proposal, PATIENCE).await?;
-    if fate.outcome == Outcome::LoseReply {
-        // Whatever it would have said.
-        return Err(Error::ToldToLoseReply);
-    }
-    if payment.charge != charge {
-        return Err(Error::KeyReused);
-    }
-    Ok(payment)
+    let decline = fate.outcome == Outcome::Decline;
+    fate.befall(async {
+        let proposal = Payment::propose(key, charge.clone(), decline);
+        let payment = ledger.submit(proposal, PATIENCE).await?;
+        match payment.decision.charge() {
+            Some(decided) if *decided == charge => Ok(payment),
+            Some(_) => Err(Error::KeyReused),
+            // Whatever is asked for: a tombstone knows nothing that it could differ from.
+            None => Err(Error::Cancelled(payment.idempotency_key)),
+        }
+    })
+    .await
 }
 
 /// Decides keys.
@@ -94,12 +89,12 @@ impl Work for Deciding {
 fn keys(payments: &[Payment]) -> impl Iterator<Item = &str> {
     payments
         .iter()
-        .map(|payment| payment.charge.idempotency_key.as_str())
+        .map(|payment| payment.idempotency_key.as_str())
 }
 
 fn by_key(payments: Vec<Payment>) -> HashMap<String, Payment> {
     payments
         .into_iter()
-        .map(|payment| (payment.charge.idempotency_key.clone(), payment))
+        .map(|payment| (payment.idempotency_key.clone(), payment))
         .collect()
 }

@@ -2,15 +2,19 @@
 
 // Calls of `PaymentsAdminService`.
 mod admin;
+// Errors to statuses.
+mod error;
 // Messages of `PaymentsService`, to and from the domain.
 mod message;
 
 pub use admin::admin;
 
 use crate::{
-    behavior::Behavior,
-    charge::{self, Deciding, charge},
+    behavior::{Behavior, Call},
+    cancel::cancel,
+    charge::{Deciding, charge},
     payment::Payment,
+    refund::refund,
     store,
 };
 use batching::Batcher;
@@ -21,7 +25,7 @@ use proto::payments::v1::{
 };
 use rpc::{server::MAX_REQUEST_BYTES, status};
 use sqlx::PgPool;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 use tracing::{Span, field::display};
 
 /// `PaymentsService`, to be added to a server.
@@ -50,9 +54,10 @@ impl PaymentsService for Payments {
         &self,
         request: Request<wire::ChargeRequest>,
     ) -> Result<Response<wire::ChargeResponse>, Status> {
-        let wanted = message::charge(request.into_inner())?;
+        let (key, wanted) = message::charge(request.into_inner())?;
         Span::current().record("order.id", display(wanted.order_id));
-        let payment = charge(&self.ledger, wanted, self.behavior.draw()).await?;
+        let fate = self.behavior.draw(Call::Charge);
+        let payment = charge(&self.ledger, key, wanted, fate).await?;
         Ok(Response::new(wire::ChargeResponse {
             payment: Some(payment.into()),
         }))
@@ -60,16 +65,25 @@ impl PaymentsService for Payments {
 
     async fn cancel_payment(
         &self,
-        _: Request<wire::CancelPaymentRequest>,
+        request: Request<wire::CancelPaymentRequest>,
     ) -> Result<Response<wire::CancelPaymentResponse>, Status> {
-        Err(not_implemented("this provider cannot cancel payments yet"))
+        let key = message::cancelled_key(request.into_inner())?;
+        let payment = cancel(&self.pool, &key, self.behavior.draw(Call::Undo)).await?;
+        record_order(&payment);
+        Ok(Response::new(wire::CancelPaymentResponse {
+            payment: Some(payment.into()),
+        }))
     }
 
     async fn refund(
         &self,
-        _: Request<wire::RefundRequest>,
+        request: Request<wire::RefundRequest>,
     ) -> Result<Response<wire::RefundResponse>, Status> {
-        Err(not_implemented("this provider cannot give money back yet"))
+        let wanted = message::refund(request.into_inner())?;
+        let refund = refund(&self.pool, &wanted, self.behavior.draw(Call::Undo)).await?;
+        Ok(Response::new(wire::RefundResponse {
+            refund: Some(refund.into()),
+        }))
     }
 
     async fn get_payment(
@@ -79,7 +93,7 @@ impl PaymentsService for Payments {
         let name = message::payment_name(request.into_inner())?;
         let payment = find(&self.pool, &name).await.map_err(store_unavailable)?;
         let payment = payment.ok_or_else(|| not_found(&name))?;
-        Span::current().record("order.id", display(payment.charge.order_id));
+        record_order(&payment);
         Ok(Response::new(wire::GetPaymentResponse {
             payment: Some(payment.into()),
         }))
@@ -114,41 +128,18 @@ async fn list(pool: &PgPool, page: &Page) -> sqlx::Result<Vec<Payment>> {
     .await
 }
 
-impl From<charge::Error> for Status {
-    fn from(error: charge::Error) -> Self {
-        let message = error.to_string();
-        match error {
-            // ALREADY_EXISTS: the key has a decision, and this is not the charge it is for.
-            charge::Error::KeyReused => {
-                status::error(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", message, &[])
-            }
-            // Any code: what a rule says.
-            charge::Error::ToldToFail(code) => injected_fault(code, message),
-            // UNAVAILABLE without RetryInfo: a caller whose reply was lost is promised nothing.
-            charge::Error::ToldToLoseReply => injected_fault(Code::Unavailable, message),
-            // UNAVAILABLE with RetryInfo: decided or not, asking again is safe with the key.
-            // RESOURCE_EXHAUSTED: nothing was decided.
-            charge::Error::Ledger(batching::Error::Busy) => status::overloaded(message),
-            charge::Error::Ledger(
-                batching::Error::NotCommitted(cause) | batching::Error::Unknown(cause),
-            ) => status::from_sqlx(cause.as_ref()),
-        }
+/// A tombstone knows of no order.
+fn record_order(payment: &Payment) {
+    if let Some(charge) = payment.decision.charge() {
+        Span::current().record("order.id", display(charge.order_id));
     }
-}
-
-fn injected_fault(code: Code, message: String) -> Status {
-    status::error(code, "INJECTED_FAULT", message, &[])
 }
 
 fn store_unavailable(error: sqlx::Error) -> Status {
     status::from_sqlx(&error)
 }
 
-fn not_found(name: &PaymentName) -> Status {
+fn not_found(name: &impl ToString) -> Status {
     const TYPE: &str = "coffeeshop.payments.v1.Payment";
     status::not_found("PAYMENT_NOT_FOUND", TYPE, &name.to_string())
-}
-
-fn not_implemented(sentence: &str) -> Status {
-    status::error(Code::Unimplemented, "NOT_IMPLEMENTED", sentence, &[])
 }

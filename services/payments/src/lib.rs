@@ -1,7 +1,8 @@
 //! The mocked payment provider, with a ledger of its own that outlives it.
 //!
-//! A key is decided once (`charge`), in one transaction (`store`), and whoever asks
-//! again gets that decision. Drills tell it to misbehave over gRPC (`behavior`).
+//! A key is decided once (`charge`), or closed for good (`cancel`), in one transaction
+//! (`store`), and whoever asks again gets that decision. What was charged is given back
+//! once (`refund`). Drills tell it to misbehave over gRPC (`behavior`).
 //!
 //! There is no `events.rs`: it hears and says nothing over Kafka, as the real provider
 //! would not.
@@ -10,10 +11,14 @@
 mod config;
 // Wire to domain, errors to statuses.
 mod grpc;
-// The use case: one key, one decision.
-mod charge;
-// What a payment is.
-mod payment;
+// The use cases: closing a key, whether it was charged or not.
+pub mod cancel;
+// One key, one decision.
+pub mod charge;
+// Giving money back.
+mod refund;
+// What payments and refunds are.
+pub mod payment;
 // How it misbehaves.
 mod behavior;
 // The SQL.

@@ -1,6 +1,12 @@
 //! The SQL of the ledger. The caller owns the transaction.
 //!
-//! Rows are inserted, with their decision in them, and read; nothing changes one.
+//! Rows are inserted, with their decision in them, and read; only giving money back changes
+//! one.
+
+// Giving money back.
+mod refunds;
+
+pub use refunds::{give_back, refund_by_key};
 
 use crate::payment::{Charge, Decision, Money, Payment, PaymentId, TokenHash};
 use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};
@@ -35,11 +41,11 @@ pub async fn insert(conn: &mut PgConnection, payments: &[Payment]) -> sqlx::Resu
          returning *",
     )
     .bind(column(payments, |p| p.payment_id))
-    .bind(column(payments, |p| p.charge.idempotency_key.as_str()))
-    .bind(column(payments, |p| p.charge.order_id))
-    .bind(column(payments, |p| p.charge.amount.amount_minor))
-    .bind(column(payments, |p| p.charge.amount.currency_code.as_str()))
-    .bind(column(payments, |p| p.charge.token_hash.0.as_slice()))
+    .bind(column(payments, |p| p.idempotency_key.as_str()))
+    .bind(asked(payments, |c| c.order_id))
+    .bind(asked(payments, |c| c.amount.amount_minor))
+    .bind(asked(payments, |c| c.amount.currency_code.as_str()))
+    .bind(asked(payments, |c| c.token_hash.0.as_slice()))
     .bind(column(payments, |p| state(&p.decision)))
     .bind(column(payments, |p| decline_reason(&p.decision)))
     .bind(column(payments, |p| p.create_time))
@@ -58,6 +64,22 @@ pub async fn by_keys(conn: &mut PgConnection, keys: &[&str]) -> sqlx::Result<Vec
 /// The payment with this id.
 pub async fn by_id(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as("select * from payments where payment_id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The payment of a key that is decided, locked until the transaction ends.
+pub async fn lock_by_key(conn: &mut PgConnection, key: &str) -> sqlx::Result<Payment> {
+    sqlx::query_as("select * from payments where idempotency_key = $1 for update")
+        .bind(key)
+        .fetch_one(conn)
+        .await
+}
+
+/// The payment with this id, locked until the transaction ends.
+pub async fn lock_by_id(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Option<Payment>> {
+    sqlx::query_as("select * from payments where payment_id = $1 for update")
         .bind(id)
         .fetch_optional(conn)
         .await
@@ -82,17 +104,8 @@ impl FromRow<'_, PgRow> for Payment {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             payment_id: row.try_get("payment_id")?,
-            charge: Charge {
-                idempotency_key: row.try_get("idempotency_key")?,
-                order_id: row.try_get("order_id")?,
-                amount: Money {
-                    currency_code: row.try_get("currency_code")?,
-                    amount_minor: row.try_get("amount_minor")?,
-                },
-                token_hash: TokenHash(row.try_get("token_sha256")?),
-            },
+            idempotency_key: row.try_get("idempotency_key")?,
             decision: decision(row)?,
-            refunded_minor: row.try_get("refunded_minor")?,
             create_time: row.try_get("create_time")?,
         })
     }
@@ -100,30 +113,55 @@ impl FromRow<'_, PgRow> for Payment {
 
 fn decision(row: &PgRow) -> sqlx::Result<Decision> {
     match row.try_get("state")? {
-        "CHARGED" => Ok(Decision::Charged),
+        "CHARGED" => charge(row).map(Decision::Charged),
+        "REFUNDED" => charge(row).map(Decision::Refunded),
         "DECLINED" => Ok(Decision::Declined {
+            charge: charge(row)?,
             reason: row.try_get("decline_reason")?,
         }),
+        "CANCELLED" => Ok(Decision::Cancelled),
         unknown => Err(sqlx::Error::Decode(
             format!("unknown payment state {unknown}").into(),
         )),
     }
 }
 
+fn charge(row: &PgRow) -> sqlx::Result<Charge> {
+    Ok(Charge {
+        order_id: row.try_get("order_id")?,
+        amount: money(row)?,
+        token_hash: TokenHash(row.try_get("token_sha256")?),
+    })
+}
+
+fn money(row: &PgRow) -> sqlx::Result<Money> {
+    Ok(Money {
+        currency_code: row.try_get("currency_code")?,
+        amount_minor: row.try_get("amount_minor")?,
+    })
+}
+
 fn state(decision: &Decision) -> &'static str {
     match decision {
-        Decision::Charged => "CHARGED",
+        Decision::Charged(_) => "CHARGED",
         Decision::Declined { .. } => "DECLINED",
+        Decision::Refunded(_) => "REFUNDED",
+        Decision::Cancelled => "CANCELLED",
     }
 }
 
 fn decline_reason(decision: &Decision) -> Option<&str> {
     match decision {
-        Decision::Charged => None,
-        Decision::Declined { reason } => Some(reason),
+        Decision::Declined { reason, .. } => Some(reason),
+        _ => None,
     }
 }
 
 fn column<'a, T>(payments: &'a [Payment], value: impl Fn(&'a Payment) -> T) -> Vec<T> {
     payments.iter().map(value).collect()
+}
+
+/// A column that is null in tombstones.
+fn asked<'a, T>(payments: &'a [Payment], value: impl Fn(&'a Charge) -> T) -> Vec<Option<T>> {
+    column(payments, |payment| payment.decision.charge().map(&value))
 }

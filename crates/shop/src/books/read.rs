@@ -71,7 +71,8 @@ pub(super) struct Drink {
     pub(super) size: String,
 }
 
-/// As the provider stored it.
+/// As the provider stored it. Not of a key that was closed before it was charged: no money
+/// ever moved with it.
 #[derive(FromRow)]
 pub(super) struct Payment {
     pub(super) order_id: Uuid,
@@ -80,6 +81,18 @@ pub(super) struct Payment {
     pub(super) currency_code: String,
     pub(super) state: String,
     pub(super) refunded_minor: i64,
+    /// The sum of its refunds.
+    pub(super) given_back_minor: i64,
+}
+
+impl Payment {
+    /// What was charged, less what was given back.
+    pub(super) fn kept_minor(&self) -> i64 {
+        match self.state.as_str() {
+            "CHARGED" | "REFUNDED" => self.amount_minor - self.given_back_minor,
+            _ => -self.given_back_minor,
+        }
+    }
 }
 
 impl Entries {
@@ -148,8 +161,12 @@ async fn made(pool: &PgPool) -> sqlx::Result<Vec<Drink>> {
 
 async fn payments(pool: &PgPool) -> sqlx::Result<Vec<Payment>> {
     sqlx::query_as(
-        "select order_id, idempotency_key, amount_minor, currency_code, state, refunded_minor \
-         from payments",
+        "select p.order_id, p.idempotency_key, p.amount_minor, p.currency_code, p.state, \
+             p.refunded_minor, coalesce(r.given_back_minor, 0)::bigint as given_back_minor \
+         from payments p left join ( \
+             select payment_id, sum(amount_minor) as given_back_minor \
+             from refunds group by payment_id) r using (payment_id) \
+         where p.state <> 'CANCELLED'",
     )
     .fetch_all(pool)
     .await

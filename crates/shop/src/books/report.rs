@@ -32,12 +32,20 @@ impl fmt::Display for Books {
             "charged",
             euros(summary.charged_minor)
         )?;
+        self.refunded(f)?;
         self.owed(f)?;
         self.verdict(f)
     }
 }
 
 impl Books {
+    fn refunded(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.summary.refunded_minor {
+            0 => Ok(()),
+            minor => writeln!(f, "  {:<26}{:>10} EUR", "given back", euros(minor)),
+        }
+    }
+
     /// Nothing is wrong yet, but somebody waits for their money.
     fn owed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let summary = &self.summary;

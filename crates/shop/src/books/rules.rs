@@ -1,6 +1,6 @@
 //! The comparison. Pure: rows in, findings out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -29,11 +29,19 @@ const FIRST_END_OF_TICKET: usize = 2;
 pub(super) fn findings(entries: &Entries, acknowledged: &[Uuid], settled: bool) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     lost(entries, acknowledged, &mut findings);
+    refunds_stand(&entries.payments, &mut findings);
+    let given_back: HashSet<Uuid> = given_back(&entries.payments).collect();
     let charges = charges(&entries.payments);
     for order in entries.orders_before.values() {
         let ticket = entries.tickets.get(&order.order_id);
         let charges = charges.get(&order.order_id).map_or(&[][..], Vec::as_slice);
         order_stands(order, ticket, charges, settled, &mut findings);
+        refund_stands(
+            order,
+            charges,
+            given_back.contains(&order.order_id),
+            &mut findings,
+        );
     }
     for ticket in entries.tickets.values() {
         let order = entries.orders_after.get(&ticket.order_id);
@@ -75,13 +83,39 @@ fn lost(entries: &Entries, acknowledged: &[Uuid], findings: &mut Findings) {
 /// Payments that took money, and did not give all of it back.
 fn charges(payments: &[Payment]) -> HashMap<Uuid, Vec<&Payment>> {
     let mut charges: HashMap<Uuid, Vec<&Payment>> = HashMap::new();
-    for payment in payments
-        .iter()
-        .filter(|p| p.state == "CHARGED" && p.refunded_minor < p.amount_minor)
-    {
+    for payment in payments.iter().filter(|p| p.kept_minor() > 0) {
         charges.entry(payment.order_id).or_default().push(payment);
     }
     charges
+}
+
+/// Orders of which money was given back.
+fn given_back(payments: &[Payment]) -> impl Iterator<Item = Uuid> {
+    let given_back = payments.iter().filter(|p| p.given_back_minor > 0);
+    given_back.map(|payment| payment.order_id)
+}
+
+/// What the provider's own rows say of each other.
+fn refunds_stand(payments: &[Payment], findings: &mut Findings) {
+    for payment in payments {
+        let Payment {
+            state,
+            amount_minor,
+            refunded_minor,
+            given_back_minor,
+            ..
+        } = payment;
+        let due = match state.as_str() {
+            "REFUNDED" => *amount_minor,
+            _ => 0,
+        };
+        if (*given_back_minor, *refunded_minor) != (due, due) {
+            let detail = format!(
+                "{state} {amount_minor}, refunded {refunded_minor}, refunds {given_back_minor}"
+            );
+            findings.add(Rule::GivenBackWrong, payment.order_id, detail);
+        }
+    }
 }
 
 /// What an order's state implies of the others.
@@ -109,7 +143,6 @@ fn order_stands(
             );
         }
     }
-    refund_stands(order, charges, findings);
     if is_paid(state) && !charged_its_total(order, charges) {
         let amounts: Vec<i64> = charges.iter().map(|charge| charge.amount_minor).collect();
         let detail = format!("total {}, charges {amounts:?}", order.total_minor);
@@ -127,18 +160,20 @@ fn order_stands(
     }
 }
 
-/// What an order says of its refund. Asked of the charges that were not given back: read
-/// later than the order, they can only be fewer.
-fn refund_stands(order: &Order, charges: &[&Payment], findings: &mut Findings) {
+/// What an order says of its refund. Asked of charges and refunds that were read later than
+/// the order: what it says is done was done before.
+fn refund_stands(order: &Order, charges: &[&Payment], given_back: bool, findings: &mut Findings) {
     let (id, refund) = (order.order_id, order.refund_state.as_str());
     let wrong = match refund {
-        "DONE" => !charges.is_empty(),
+        "DONE" => !charges.is_empty() || !given_back,
         "PENDING" => !ended_without_coffee(&order.state),
         _ => order.payment_state == "CHARGED" && ended_without_coffee(&order.state),
     };
     if wrong {
         let (state, charges) = (&order.state, charges.len());
-        let detail = format!("order {state}, refund {refund}, charges {charges}");
+        let detail = format!(
+            "order {state}, refund {refund}, charges kept {charges}, given back {given_back}"
+        );
         findings.add(Rule::RefundWrong, id, detail);
     }
 }
@@ -298,6 +333,10 @@ pub(super) fn summary(entries: &Entries, acknowledged: &[Uuid]) -> Summary {
             .sum::<i64>()
     };
     let charges = charges(&entries.payments);
+    let kept = |order: &Order| {
+        let charges = charges.get(&order.order_id).into_iter().flatten();
+        charges.map(|charge| charge.kept_minor()).sum::<i64>()
+    };
     let charges = || charges.values().flatten();
     let owed = || orders.values().filter(|order| is_owed(order));
     let count = |state: &str| orders.values().filter(|order| order.state == state).count();
@@ -314,10 +353,9 @@ pub(super) fn summary(entries: &Entries, acknowledged: &[Uuid]) -> Summary {
             .sum(),
         charges: charges().count(),
         ordered_minor: paid().map(|order| order.total_minor).sum(),
-        charged_minor: charges()
-            .map(|charge| charge.amount_minor - charge.refunded_minor)
-            .sum(),
+        charged_minor: charges().map(|charge| charge.kept_minor()).sum(),
         refunds_owed: owed().count(),
-        owed_minor: owed().map(|order| order.total_minor).sum(),
+        owed_minor: owed().map(kept).sum(),
+        refunded_minor: entries.payments.iter().map(|p| p.given_back_minor).sum(),
     }
 }

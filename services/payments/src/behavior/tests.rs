@@ -17,7 +17,11 @@ fn next(calls: u64, effect: Effect) -> Rule {
 }
 
 fn outcome(rules: &mut Vec<Rule>) -> Outcome {
-    draw(rules, || 0.0).outcome
+    fate(rules, || 0.0).outcome
+}
+
+fn fate(rules: &mut Vec<Rule>, random: impl FnMut() -> f64) -> Fate {
+    draw(rules, Call::Charge, Duration::ZERO, random)
 }
 
 const FAIL: Effect = Effect::Fail(Code::Internal);
@@ -29,7 +33,7 @@ fn without_rules_every_call_goes_well() {
         latency: Duration::ZERO,
         outcome: Outcome::Ok,
     };
-    assert_eq!(draw(&mut Vec::new(), || 0.0), well);
+    assert_eq!(fate(&mut Vec::new(), || 0.0), well);
 }
 
 #[test]
@@ -43,7 +47,7 @@ fn the_first_rule_that_takes_a_call_decides() {
 fn latencies_add_up_before_the_rule_that_decides() {
     let slow = rule(Effect::Latency(SECOND));
     let mut rules = vec![slow.clone(), slow.clone(), rule(Effect::LoseReply), slow];
-    let fate = draw(&mut rules, || 0.0);
+    let fate = fate(&mut rules, || 0.0);
     assert_eq!(
         fate,
         Fate {
@@ -76,7 +80,7 @@ fn a_call_that_a_rule_does_not_take_costs_it_nothing() {
         ..next(1, FAIL)
     };
     let mut rules = vec![missed.clone(), rule(Effect::Ok), shielded.clone()];
-    assert_eq!(draw(&mut rules, || 0.5).outcome, Outcome::Ok);
+    assert_eq!(fate(&mut rules, || 0.5).outcome, Outcome::Ok);
     assert_eq!(rules, [missed, rule(Effect::Ok), shielded]);
 }
 
@@ -94,11 +98,40 @@ fn a_share_is_drawn_for_each_rule_anew() {
             .expect("the test has a number for each draw")
     };
     assert_eq!(
-        draw(&mut rules, &mut random).outcome,
+        fate(&mut rules, &mut random).outcome,
         Outcome::Fail(Code::Internal)
     );
-    assert_eq!(draw(&mut rules, &mut random).outcome, Outcome::Decline);
-    assert_eq!(draw(&mut rules, &mut random).outcome, Outcome::Ok);
+    assert_eq!(fate(&mut rules, &mut random).outcome, Outcome::Decline);
+    assert_eq!(fate(&mut rules, &mut random).outcome, Outcome::Ok);
+}
+
+#[test]
+fn a_decline_waits_for_a_charge() {
+    let mut rules = vec![next(1, Effect::Decline), rule(FAIL)];
+    let undo = draw(&mut rules, Call::Undo, Duration::ZERO, || 0.0);
+    assert_eq!(undo.outcome, Outcome::Fail(Code::Internal));
+    assert_eq!(outcome(&mut rules), Outcome::Decline);
+}
+
+#[test]
+fn what_flaps_is_ill_for_the_first_half_of_each_period() {
+    let flap = Effect::Flap {
+        period: 2 * SECOND,
+        code: Code::Internal,
+    };
+    let mut rules = vec![next(4, flap), rule(Effect::Decline)];
+    let mut at = |millis| {
+        let elapsed = Duration::from_millis(millis);
+        draw(&mut rules, Call::Charge, elapsed, || 0.0).outcome
+    };
+    let ill = Outcome::Fail(Code::Internal);
+    for millis in [1_000, 1_999, 3_000] {
+        assert_eq!(at(millis), Outcome::Decline, "{millis} ms: goes on");
+    }
+    for millis in [0, 999, 2_000, 102_999] {
+        assert_eq!(at(millis), ill, "{millis} ms");
+    }
+    assert_eq!(at(0), Outcome::Decline, "it has taken its four calls");
 }
 
 #[test]
@@ -107,7 +140,7 @@ fn remaining_calls_are_counted_under_concurrency() {
     behavior.set(vec![next(1_000, FAIL)]);
     let fail = || {
         (0..500)
-            .filter(|_| behavior.draw().outcome != Outcome::Ok)
+            .filter(|_| behavior.draw(Call::Charge).outcome != Outcome::Ok)
             .count()
     };
     let failed: usize = thread::scope(|scope| {

@@ -6,11 +6,13 @@ use proto::payments::v1::{
     payments_admin_service_server::{PaymentsAdminService, PaymentsAdminServiceServer},
 };
 use rpc::{server::MAX_REQUEST_BYTES, status::Violations};
-use std::{num::NonZeroU64, time::Duration};
+use std::{num::NonZeroU64, ops::RangeInclusive, time::Duration};
 use tonic::{Code, Request, Response, Status};
 
 const RULES_MAX: usize = 20;
-const LATENCY_MAX: Duration = Duration::from_secs(60);
+const LATENCY: RangeInclusive<Duration> = Duration::from_nanos(1)..=Duration::from_secs(60);
+/// A shorter one would be noise, a longer one an outage.
+const PERIOD: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(600);
 
 /// `PaymentsAdminService`, to be added to a server.
 pub fn admin(behavior: Behavior) -> PaymentsAdminServiceServer<impl PaymentsAdminService> {
@@ -85,27 +87,46 @@ impl Field<'_> {
     }
 
     fn effect(&mut self, wanted: &wire::BehaviorRule) -> Option<Effect> {
-        // Not ignored: whoever writes FAIL with a latency means to have both.
-        if wanted.latency.is_some() && wanted.kind() != BehaviorKind::Latency {
-            self.wrong(
-                "latency",
-                "is for LATENCY only; write a rule of its own before this one",
-            );
-        }
-        if wanted.code != 0 && wanted.kind() != BehaviorKind::Fail {
-            self.wrong("code", "is for FAIL only");
-        }
+        self.foreign(wanted);
         match wanted.kind() {
             BehaviorKind::Ok => Some(Effect::Ok),
             BehaviorKind::Decline => Some(Effect::Decline),
             BehaviorKind::Fail => self.code(wanted.code).map(Effect::Fail),
             BehaviorKind::Latency => self.latency(wanted.latency).map(Effect::Latency),
             BehaviorKind::LoseReply => Some(Effect::LoseReply),
+            BehaviorKind::Flap => {
+                let (period, code) = (self.period(wanted.period), self.code(wanted.code));
+                Some(Effect::Flap {
+                    period: period?,
+                    code: code?,
+                })
+            }
             // Also a number that this version does not know.
             BehaviorKind::Unspecified => {
-                self.wrong("kind", "must be OK, DECLINE, FAIL, LATENCY or LOSE_REPLY");
+                self.wrong(
+                    "kind",
+                    "must be OK, DECLINE, FAIL, LATENCY, LOSE_REPLY or FLAP",
+                );
                 None
             }
+        }
+    }
+
+    /// Fields of another kind are not ignored: whoever writes FAIL with a latency means to
+    /// have both.
+    fn foreign(&mut self, wanted: &wire::BehaviorRule) {
+        let kind = wanted.kind();
+        if wanted.latency.is_some() && kind != BehaviorKind::Latency {
+            self.wrong(
+                "latency",
+                "is for LATENCY only; write a rule of its own before this one",
+            );
+        }
+        if wanted.code != 0 && !matches!(kind, BehaviorKind::Fail | BehaviorKind::Flap) {
+            self.wrong("code", "is for FAIL and FLAP only");
+        }
+        if wanted.period.is_some() && kind != BehaviorKind::Flap {
+            self.wrong("period", "is for FLAP only");
         }
     }
 
@@ -124,12 +145,19 @@ impl Field<'_> {
     }
 
     fn latency(&mut self, latency: Option<prost_types::Duration>) -> Option<Duration> {
-        let latency = latency.and_then(|latency| Duration::try_from(latency).ok());
-        let valid = latency.filter(|latency| !latency.is_zero() && *latency <= LATENCY_MAX);
-        if valid.is_none() {
+        let latency = within(&LATENCY, latency);
+        if latency.is_none() {
             self.wrong("latency", "must be over 0 and at most 60 s");
         }
-        valid
+        latency
+    }
+
+    fn period(&mut self, period: Option<prost_types::Duration>) -> Option<Duration> {
+        let period = within(&PERIOD, period);
+        if period.is_none() {
+            self.wrong("period", "must be 10 ms to 10 min");
+        }
+        period
     }
 
     fn share(&mut self, share: f64) -> Option<f64> {
@@ -145,6 +173,14 @@ impl Field<'_> {
         self.violations
             .add(format!("rules[{}].{field}", self.index), description);
     }
+}
+
+fn within(
+    range: &RangeInclusive<Duration>,
+    duration: Option<prost_types::Duration>,
+) -> Option<Duration> {
+    let duration = Duration::try_from(duration?).ok()?;
+    range.contains(&duration).then_some(duration)
 }
 
 impl From<&Rule> for wire::BehaviorRule {
@@ -166,6 +202,11 @@ impl From<&Rule> for wire::BehaviorRule {
             Effect::Latency(latency) => {
                 wire.set_kind(BehaviorKind::Latency);
                 wire.latency = prost_types::Duration::try_from(latency).ok();
+            }
+            Effect::Flap { period, code } => {
+                wire.set_kind(BehaviorKind::Flap);
+                wire.period = prost_types::Duration::try_from(period).ok();
+                wire.code = code.into();
             }
         }
         wire

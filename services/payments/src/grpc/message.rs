@@ -3,7 +3,10 @@
 //! Everything that is wrong with a request is found before it is refused. A field that is
 //! wrong becomes a default on the way, which the refusal throws away.
 
-use crate::payment::{Charge, Decision, Money, OrderId, Payment, PaymentId, TokenHash};
+use crate::{
+    payment::{Charge, Decision, Money, OrderId, Payment, PaymentId, Refund, TokenHash},
+    refund::Wanted,
+};
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use proto::{
@@ -18,12 +21,13 @@ const CURRENCY_CODE: &str = "EUR";
 const AMOUNT_MINOR_MAX: i64 = 1_000_000;
 const KEY_CHARS_MAX: usize = 100;
 const TOKEN_CHARS_MAX: usize = 200;
+const REASON_CHARS_MAX: usize = 200;
 
 /// The filter in page tokens: this list has none of its own.
 const LIST_PAYMENTS: &str = "ListPayments";
 
-/// What a request asks to charge.
-pub fn charge(request: wire::ChargeRequest) -> Result<Charge, Status> {
+/// The key of a charge, and what it asks for.
+pub fn charge(request: wire::ChargeRequest) -> Result<(String, Charge), Status> {
     let mut violations = Violations::new();
     let token = &request.payment_token;
     check_key(&mut violations, &request.idempotency_key);
@@ -37,11 +41,36 @@ pub fn charge(request: wire::ChargeRequest) -> Result<Charge, Status> {
     );
     let order_id = validate::uuid(&mut violations, "order_id", &request.order_id);
     violations.into_result()?;
-    Ok(Charge {
+    let charge = Charge {
         token_hash: TokenHash::of(token),
-        idempotency_key: request.idempotency_key,
         order_id: OrderId(order_id.unwrap_or_default()),
         amount,
+    };
+    Ok((request.idempotency_key, charge))
+}
+
+/// The key that a request asks to close.
+pub fn cancelled_key(request: wire::CancelPaymentRequest) -> Result<String, Status> {
+    let mut violations = Violations::new();
+    check_key(&mut violations, &request.idempotency_key);
+    violations.into_result()?;
+    Ok(request.idempotency_key)
+}
+
+/// What a request asks to give back.
+pub fn refund(request: wire::RefundRequest) -> Result<Wanted, Status> {
+    let mut violations = Violations::new();
+    check_key(&mut violations, &request.idempotency_key);
+    let payment_id = validate::uuid(&mut violations, "payment_id", &request.payment_id);
+    let amount = amount(&mut violations, request.amount);
+    let reason = &request.reason;
+    validate::text(&mut violations, "reason", reason, REASON_CHARS_MAX, false);
+    violations.into_result()?;
+    Ok(Wanted {
+        idempotency_key: request.idempotency_key,
+        payment_id: PaymentId(payment_id.unwrap_or_default()),
+        amount,
+        reason: request.reason,
     })
 }
 
@@ -77,7 +106,7 @@ fn amount(violations: &mut Violations, amount: Option<wire_money::Money>) -> Mon
 pub enum PaymentName {
     /// Its id.
     Id(PaymentId),
-    /// The key with which it was charged.
+    /// The key that it is the decision for.
     Key(String),
 }
 
@@ -165,29 +194,51 @@ fn token_after(last: &Payment) -> String {
 
 impl From<Payment> for wire::Payment {
     fn from(payment: Payment) -> Self {
-        let (state, decline_reason) = decision(payment.decision);
-        let amount = payment.charge.amount;
+        let state = state(&payment.decision);
+        let refunded_minor = payment.decision.refunded_minor();
+        let decided = Self {
+            payment_id: payment.payment_id.to_string(),
+            idempotency_key: payment.idempotency_key,
+            state: state.into(),
+            create_time: Some(timestamp(payment.create_time)),
+            ..Self::default()
+        };
+        let (charge, decline_reason) = match payment.decision {
+            Decision::Charged(charge) | Decision::Refunded(charge) => (charge, String::new()),
+            Decision::Declined { charge, reason } => (charge, reason),
+            Decision::Cancelled => return decided,
+        };
         let refunded = Money {
-            amount_minor: payment.refunded_minor,
-            ..amount.clone()
+            amount_minor: refunded_minor,
+            ..charge.amount.clone()
         };
         Self {
-            payment_id: payment.payment_id.to_string(),
-            idempotency_key: payment.charge.idempotency_key,
-            order_id: payment.charge.order_id.to_string(),
-            amount: Some(amount.into()),
-            state: state.into(),
+            order_id: charge.order_id.to_string(),
+            amount: Some(charge.amount.into()),
             decline_reason,
             refunded_amount: Some(refunded.into()),
-            create_time: Some(timestamp(payment.create_time)),
+            ..decided
         }
     }
 }
 
-fn decision(decision: Decision) -> (wire::PaymentState, String) {
+fn state(decision: &Decision) -> wire::PaymentState {
     match decision {
-        Decision::Charged => (wire::PaymentState::Charged, String::new()),
-        Decision::Declined { reason } => (wire::PaymentState::Declined, reason),
+        Decision::Charged(_) => wire::PaymentState::Charged,
+        Decision::Declined { .. } => wire::PaymentState::Declined,
+        Decision::Refunded(_) => wire::PaymentState::Refunded,
+        Decision::Cancelled => wire::PaymentState::Cancelled,
+    }
+}
+
+impl From<Refund> for wire::Refund {
+    fn from(refund: Refund) -> Self {
+        Self {
+            refund_id: refund.refund_id.to_string(),
+            payment_id: refund.payment_id.to_string(),
+            amount: Some(refund.amount.into()),
+            create_time: Some(timestamp(refund.create_time)),
+        }
     }
 }
 

@@ -15,6 +15,13 @@ fn slow(latency: prost_types::Duration) -> wire::BehaviorRule {
     }
 }
 
+fn flap(period: prost_types::Duration) -> wire::BehaviorRule {
+    wire::BehaviorRule {
+        period: Some(period),
+        ..rule(BehaviorKind::Flap)
+    }
+}
+
 fn seconds(seconds: i64) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: 0 }
 }
@@ -63,6 +70,11 @@ fn rules_come_back_as_they_were_set() {
         wire::BehaviorRule {
             share: 1.0,
             ..rule(BehaviorKind::LoseReply)
+        },
+        wire::BehaviorRule {
+            share: 1.0,
+            code: 8,
+            ..flap(seconds(4))
         },
     ];
     let rules = rules(&wanted).expect("all is well");
@@ -116,6 +128,22 @@ fn a_latency_is_over_nothing_and_at_most_a_minute() {
 }
 
 #[test]
+fn a_period_is_neither_noise_nor_an_outage() {
+    let too_short = prost_types::Duration {
+        seconds: 0,
+        nanos: 9_999_999,
+    };
+    for period in [seconds(0), seconds(-1), seconds(601), too_short] {
+        let wrong = wrong_fields(&[flap(period)]);
+        assert_eq!(wrong, ["rules[0].period"], "{period:?}");
+    }
+    assert_eq!(
+        wrong_fields(&[rule(BehaviorKind::Flap)]),
+        ["rules[0].period"]
+    );
+}
+
+#[test]
 fn a_field_of_another_kind_is_not_ignored() {
     let fail = wire::BehaviorRule {
         latency: Some(seconds(1)),
@@ -125,9 +153,13 @@ fn a_field_of_another_kind_is_not_ignored() {
         code: 14,
         ..slow(seconds(1))
     };
+    let decline = wire::BehaviorRule {
+        period: Some(seconds(1)),
+        ..rule(BehaviorKind::Decline)
+    };
     assert_eq!(
-        wrong_fields(&[fail, slow]),
-        ["rules[0].latency", "rules[1].code"]
+        wrong_fields(&[fail, slow, decline]),
+        ["rules[0].latency", "rules[1].code", "rules[2].period"]
     );
 }
 

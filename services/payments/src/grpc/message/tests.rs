@@ -19,9 +19,9 @@ fn euros(amount_minor: i64) -> wire_money::Money {
 }
 
 fn payments(count: usize) -> Vec<Payment> {
-    let charge = charge(request()).expect("the request is valid");
+    let (key, charge) = charge(request()).expect("the request is valid");
     (0..count)
-        .map(|_| Payment::propose(charge.clone(), false))
+        .map(|_| Payment::propose(&key, charge.clone(), false))
         .collect()
 }
 
@@ -56,6 +56,28 @@ fn all_that_is_wrong_with_a_charge_is_said_at_once() {
     assert_eq!(wrong_fields(charge(wrong)), fields);
     let none = ["idempotency_key", "amount", "payment_token", "order_id"];
     assert_eq!(wrong_fields(charge(wire::ChargeRequest::default())), none);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_refund_or_a_cancel_is_said_at_once() {
+    let wrong = wire::RefundRequest {
+        idempotency_key: String::new(),
+        payment_id: "17".to_owned(),
+        amount: None,
+        reason: "r".repeat(201),
+    };
+    let fields = ["idempotency_key", "payment_id", "amount", "reason"];
+    assert_eq!(wrong_fields(refund(wrong)), fields);
+    let none = cancelled_key(wire::CancelPaymentRequest::default());
+    assert_eq!(wrong_fields(none), ["idempotency_key"]);
+}
+
+#[test]
+fn a_tombstone_says_nothing_of_a_charge() {
+    let tombstone = wire::Payment::from(Payment::tombstone("a-key"));
+    assert_eq!(tombstone.state(), wire::PaymentState::Cancelled);
+    assert_eq!((tombstone.amount, tombstone.refunded_amount), (None, None));
+    assert_eq!(tombstone.order_id, "");
 }
 
 #[test]
