@@ -77,12 +77,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
     let payments = Payments::new(&config.payments_url, config.charge_timeout)?;
-    let window = PaymentWindow::new(
-        pool.clone(),
-        waker.clone(),
-        &config.window,
-        config.charge_timeout,
-    )?;
+    let window = PaymentWindow::new(&pool, &waker, &config.window, config.charge_timeout)?;
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
         waker: waker.clone(),
@@ -132,12 +127,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
-    committers.spawn(counter, &mut tasks, &drained, &writers);
+    committers.spawn(counter, window, &mut tasks, &drained, &writers);
     let reconciler = reconciler.run(drained.clone());
     tasks.spawn("reconciler", holding(writers.clone(), reconciler));
-    let window = window.run(drained.clone());
-    tasks.spawn("payment window", holding(writers.clone(), window));
-    tasks.spawn("unsettled", settle::watch(pool.clone(), drained.clone()));
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));

@@ -53,8 +53,8 @@ impl PaymentWindow {
     /// # Errors
     /// It is over before a charge of `charge_timeout` is.
     pub fn new(
-        pool: PgPool,
-        waker: Waker,
+        pool: &PgPool,
+        waker: &Waker,
         options: &Options,
         charge_timeout: Duration,
     ) -> anyhow::Result<Self> {
@@ -64,6 +64,7 @@ impl PaymentWindow {
             "PAYMENT_WINDOW ({window:?}) is over before CHARGE_TIMEOUT ({charge_timeout:?}): \
              orders would be cancelled while they are charged, and the money given back"
         );
+        let (pool, waker) = (pool.clone(), waker.clone());
         Ok(Self {
             pool,
             waker,

@@ -1,7 +1,7 @@
-//! Settling what orders owe the provider: the charge that PlaceOrder left undecided, the key
-//! to be closed of an order that ended before anybody knew, the money to be given back.
+//! Settling what orders owe the provider.
 //!
-//! A sweeper takes orders that owe a call which is due, makes the call, and records the
+//! That is the charge that PlaceOrder left undecided, the key to be closed of an order that
+//! ended before anybody knew, and the money to be given back. A sweeper takes orders that owe a call which is due, makes the call, and records the
 //! decision. Any number of sweepers may run: each takes orders by putting their next try off,
 //! and keys make repeats harmless, so a call that was answered to nobody is made again.
 //!

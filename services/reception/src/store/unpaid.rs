@@ -6,9 +6,11 @@ use sqlx::{PgConnection, Row as _};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
-/// Takes orders that were placed at `until` or before and still wait to be paid, the oldest
-/// first, and locks them until the transaction ends. Leaves out those that somebody else is
-/// changing: they are seen next time, if it still matters. Returns each with its trace.
+/// Locks orders that were placed at `until` or before and still wait to be paid, the oldest
+/// first, until the transaction ends. Returns each with its trace.
+///
+/// Leaves out those that somebody else is changing: they are seen next time, if it still
+/// matters.
 ///
 /// # Errors
 /// What the database answers.
