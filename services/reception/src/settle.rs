@@ -1,9 +1,9 @@
 //! Settling what orders owe the provider.
 //!
 //! That is the charge that PlaceOrder left undecided, the key to be closed of an order that
-//! ended before anybody knew, and the money to be given back. A sweeper takes orders that owe a call which is due, makes the call, and records the
-//! decision. Any number of sweepers may run: each takes orders by putting their next try off,
-//! and keys make repeats harmless, so a call that was answered to nobody is made again.
+//! ended before anybody knew, and the money to be given back. A sweeper takes orders that owe
+//! a call which is due, makes it, and records the decision. Any number of sweepers may run:
+//! each takes orders by putting their next try off, and keys make repeats harmless.
 //!
 //! What an order owes may change between taking and asking: a charge is sent for an order that
 //! was cancelled since. The provider serializes the two by their key. Charged first, closing
