@@ -27,7 +27,7 @@ use telemetry::propagation::TraceContext;
 #[tokio::test]
 async fn two_receptions_whose_answers_get_lost_refund_each_order_once() {
     let shop = crate::open().await;
-    shop.barista.stop().await.expect("it ends well");
+    run_out_of_milk(&shop).await;
     let second = shop.reception.second().expect("there is a free port");
     second.start().await.expect("it starts beside the first");
     let mut orders = Vec::new();
@@ -61,7 +61,7 @@ async fn a_reception_killed_between_the_refund_and_its_record_refunds_once() {
     };
     let options = options.with(Service::Reception, "CHARGE_TIMEOUT", "30s");
     let shop = crate::open_with(options).await;
-    shop.barista.stop().await.expect("it ends well");
+    run_out_of_milk(&shop).await;
     let order = shop.place(latte()).await;
     shop.provider.delay_next(1, Duration::from_secs(5)).await;
     happen(&shop, std::slice::from_ref(&order), &out_of_milk()).await;
@@ -114,7 +114,7 @@ async fn a_charge_whose_reply_was_lost_is_given_back_with_its_order() {
 #[tokio::test]
 async fn money_that_was_given_back_by_hand_is_not_given_back_again() {
     let shop = crate::open().await;
-    shop.barista.stop().await.expect("it ends well");
+    run_out_of_milk(&shop).await;
     let order = shop.place(latte()).await;
     let mut payments = shop.payments_client();
     let by = Some(By::IdempotencyKey(order.order_id.clone()));
@@ -127,7 +127,7 @@ async fn money_that_was_given_back_by_hand_is_not_given_back_again() {
         amount: payment.amount.clone(),
         reason: "the customer came to the counter".to_owned(),
     };
-    let refunded = payments.refund(by_hand("by hand")).await;
+    let refunded = payments.refund(by_hand("by-hand")).await;
     refunded.expect("it is charged");
     happen(&shop, std::slice::from_ref(&order), &out_of_milk()).await;
     until_money_is(&shop, &order, RefundState::Done).await;
@@ -221,6 +221,15 @@ fn out_of_milk() -> Event {
     Event::CannotBeMade {
         reason: "out of milk".to_owned(),
     }
+}
+
+/// The barista stops, and will find that it cannot make lattes: whatever reception decides by
+/// itself meanwhile, nothing is made.
+async fn run_out_of_milk(shop: &Shop) {
+    shop.barista.stop().await.expect("it ends well");
+    let without = "delete from recipes where drink = 'latte' and size = 'large'";
+    let withdrawn = sqlx::query(without).execute(&shop.barista_pool()).await;
+    withdrawn.expect("the database is up");
 }
 
 /// Lets something happen to orders, by reception's own rules.
