@@ -1,6 +1,6 @@
 //! What could not be handled is replayed with effect once, or given up with a word to whoever waits.
 
-use crate::{count, delivery::as_new_event, log, reason};
+use crate::{count, delivery::as_new_event, log, money_back::until_money_is, reason};
 use proto::{
     barista::v1::{ListTicketsRequest, TicketState},
     operations::v1::{
@@ -46,16 +46,16 @@ async fn a_parked_order_is_made_once_however_often_it_is_replayed() {
 }
 
 #[tokio::test]
-async fn a_dropped_order_fails_with_its_money_owed_and_is_never_made() {
+async fn a_dropped_order_fails_with_its_money_back_and_is_never_made() {
     let shop = crate::open().await;
     let order = park_an_order(&shop).await;
     let letter = only_letter(&shop.barista).await;
     let dropped = give_up(&shop.barista, &letter, "out of milk").await;
     assert_eq!(dropped.consequence(), DropConsequence::OrderFails);
-    let failed = shop.until(&order, OrderState::Failed).await;
-    assert_eq!(failed.refund_state(), RefundState::Pending);
-    let last = failed.history.last().expect("an order has a history");
-    assert_eq!(last.detail, "cannot be made: out of milk");
+    let failed = until_money_is(&shop, &order, RefundState::Done).await;
+    assert_eq!(failed.state(), OrderState::Failed);
+    let details: Vec<&str> = failed.history.iter().map(|e| e.detail.as_str()).collect();
+    assert_eq!(details[2..], ["cannot be made: out of milk", "refunded"]);
 
     // The event would be as good as any now; but nobody takes back what was said.
     mend(&shop).await;
@@ -63,7 +63,7 @@ async fn a_dropped_order_fails_with_its_money_owed_and_is_never_made() {
     let tombstone = (order.order_id, TicketState::Failed, 0);
     assert_eq!(tickets(&shop).await, [tombstone]);
     let summary = shop.books(true).await.expect("all are up").summary;
-    assert_eq!((summary.refunds_owed, summary.owed_minor), (1, 420));
+    assert_eq!((summary.refunds_owed, summary.refunded_minor), (0, 420));
     shop.close().await;
 }
 
@@ -106,7 +106,7 @@ async fn what_names_its_order_only_by_its_key_is_dropped_with_a_warning() {
 }
 
 #[tokio::test]
-async fn an_order_whose_event_is_never_published_fails_with_its_money_owed() {
+async fn an_order_whose_event_is_never_published_fails_with_its_money_back() {
     let shop = crate::open().await;
     shop.barista.stop().await.expect("it ends well");
     let order = shop.place(latte()).await;
@@ -116,8 +116,8 @@ async fn an_order_whose_event_is_never_published_fails_with_its_money_owed() {
     assert_eq!(dropped.consequence(), DropConsequence::OrderFails);
     // It did go through, which is what nobody can know of an answer that was lost.
     shop.barista.start().await.expect("it starts");
-    let failed = shop.until(&order, OrderState::Failed).await;
-    assert_eq!(failed.refund_state(), RefundState::Pending);
+    let failed = until_money_is(&shop, &order, RefundState::Done).await;
+    assert_eq!(failed.state(), OrderState::Failed);
     let given_up = "select count(*) from tickets where state = 'FAILED'";
     until(&shop.barista_pool(), given_up, 1).await;
     let drinks = count(&shop.barista_pool(), "select count(*) from drinks").await;

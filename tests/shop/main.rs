@@ -66,10 +66,14 @@ mod listing;
 mod log;
 // The provider misbehaves as it is told, by gRPC or by `shop payments`.
 mod misbehavior;
+// Whoever paid and gets no coffee gets the money back, once.
+mod money_back;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
 // Charged, declined or closed: whoever comes first decides a key.
 mod payment_keys;
+// An order that is not paid in time is cancelled, and nobody is charged for it.
+mod payment_window;
 // A key is decided once, whatever the provider is told to do.
 mod payments;
 // A database, a topic, and a handler whose effect is a row.

@@ -2,6 +2,7 @@
 
 use crate::count;
 use proto::reception::v1::{Order, OrderState};
+use reception::store::owed;
 use shop::{
     customers::latte,
     harness::{Options, Shop},
@@ -70,6 +71,28 @@ async fn orders_placed_while_payments_is_away_are_charged_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn what_one_sweeper_has_taken_no_other_takes_until_its_next_try_is_due() {
+    let shop = crate::open().await;
+    shop.payments.stop().await.expect("it ends well");
+    for _ in 0..20 {
+        place_undecided(&shop).await;
+    }
+    shop.reception.stop().await.expect("it ends well");
+    let due = "update orders set settle_time = now(), settle_attempts = 6";
+    let due = sqlx::query(due).execute(&shop.reception_pool()).await;
+    due.expect("the database is up");
+    let (one, other) = tokio::join!(claim(&shop), claim(&shop));
+    assert_eq!(one + other, 20);
+    assert_eq!(claim(&shop).await, 0, "the next try is due in a minute");
+    let due = "update orders set settle_time = now()";
+    let due = sqlx::query(due).execute(&shop.reception_pool()).await;
+    due.expect("the database is up");
+    shop.payments.start().await.expect("it starts again");
+    shop.reception.start().await.expect("it starts again");
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_decline_that_comes_late_ends_the_order() {
     let shop = crate::open().await;
     shop.provider.fail_next(TRIES).await;
@@ -128,6 +151,13 @@ async fn place_undecided(shop: &Shop) -> Order {
     let order = shop.place(latte()).await;
     assert_eq!(order.state(), OrderState::AwaitingPayment);
     order
+}
+
+/// How many orders a sweeper takes.
+async fn claim(shop: &Shop) -> usize {
+    let mut conn = shop.reception_pool().acquire().await.expect("it is up");
+    let taken = owed::claim(&mut conn, 15, Duration::from_secs(60)).await;
+    taken.expect("the database is up").len()
 }
 
 /// How many payments the provider has decided.

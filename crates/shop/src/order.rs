@@ -70,7 +70,12 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     match over.state() {
         OrderState::Ready | OrderState::Collected => Ok(()),
         state if over.refund_state() == RefundState::Pending => bail!(
-            "order {} ended {}; what was charged is to be refunded",
+            "order {} ended {}; what was charged goes back",
+            over.order_id,
+            name(state)
+        ),
+        state if over.refund_state() == RefundState::Done => bail!(
+            "order {} ended {}; what was charged is back",
             over.order_id,
             name(state)
         ),

@@ -24,6 +24,8 @@ pub struct Config {
     #[arg(long, env = "CONSUMER_GROUP", default_value = "reception")]
     pub consumer_group: String,
     #[command(flatten)]
+    pub window: crate::payment_window::Options,
+    #[command(flatten)]
     pub reconcile: crate::reconcile::Options,
     #[command(flatten)]
     pub server: rpc::server::Options<50051>,

@@ -1,6 +1,9 @@
 //! What placing an order takes, and the committers behind it.
 
-use crate::{change::Recording, menu::Pricing, payment::Payments, place_order::Storing, settle};
+use crate::{
+    change::Recording, menu::Pricing, payment::Payments, payment_window::PaymentWindow,
+    place_order::Storing, settle,
+};
 use batching::{Batcher, Committer, Limits, batcher};
 use lifecycle::{Stop, Tasks, holding};
 use messaging::outbox::Waker;
@@ -70,12 +73,23 @@ impl Counter {
 }
 
 impl Committers {
-    /// Starts the committers, and the sweeper that records through one of them. Each
-    /// stops after those who submit to it; `writer` is held until none writes any more.
-    pub fn spawn<G>(self, counter: Counter, tasks: &mut Tasks, drained: &Stop, writer: &Arc<G>)
-    where
+    /// Starts the committers, the sweeper that records through one of them, and what gives
+    /// it work. Each stops after those who submit to it; `writer` is held until none writes
+    /// any more.
+    pub fn spawn<G>(
+        self,
+        counter: Counter,
+        window: PaymentWindow,
+        tasks: &mut Tasks,
+        drained: &Stop,
+        writer: &Arc<G>,
+    ) where
         G: Send + Sync + 'static,
     {
+        let unsettled = settle::watch(counter.pool.clone(), drained.clone());
+        tasks.spawn("unsettled", unsettled);
+        let window = window.run(drained.clone());
+        tasks.spawn("payment window", holding(writer.clone(), window));
         let swept = Stop::new();
         let sweeping = holding(
             swept.clone().drop_guard(),

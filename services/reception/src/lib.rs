@@ -2,10 +2,10 @@
 //!
 //! Read it the way an order goes: `grpc` turns the wire into a request,
 //! [`place_order`] stores it, has it charged by [`payment`] and records the outcome
-//! through [`change`], by the rules of [`order`]. What [`settle`] finds undecided and
-//! what [`events`] hears from the barista goes the same way. `announce` says every
-//! change on Kafka, [`reconcile`] says it again when nothing is heard, and `watch`
-//! wakes those who look on.
+//! through [`change`], by the rules of [`order`]. What [`settle`] finds owed, what
+//! [`payment_window`] gives up and what [`events`] hears from the barista goes the same
+//! way. `announce` says every change on Kafka, [`reconcile`] says it again when nothing
+//! is heard, and `watch` wakes those who look on.
 
 /// What is said about an order on Kafka.
 mod announce;
@@ -23,15 +23,19 @@ pub mod events;
 mod grpc;
 /// What drinks cost.
 pub mod menu;
+/// What an operator should see.
+mod metrics;
 /// What an order is, and what may happen to it.
 pub mod order;
 /// Asking the provider.
 pub mod payment;
+/// Ending orders that are not paid in time.
+pub mod payment_window;
 /// Store, charge, record.
 pub mod place_order;
 /// Asking after paid orders of which nothing is heard.
 pub mod reconcile;
-/// Settling what was left undecided.
+/// Settling what orders owe the provider.
 pub mod settle;
 /// The SQL.
 pub mod store;
@@ -51,6 +55,7 @@ use messaging::{
     tail::Tail,
 };
 use payment::Payments;
+use payment_window::PaymentWindow;
 use rpc::{admission::Admission, server::Server};
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -71,6 +76,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
+    let timeout = config.payments.charge_timeout;
+    let window = PaymentWindow::new(&pool, &waker, &config.window, timeout)?;
     let payments = Payments::new(&config.payments)?;
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
@@ -119,7 +126,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
-    committers.spawn(counter, &mut tasks, &drained, &writers);
+    committers.spawn(counter, window, &mut tasks, &drained, &writers);
     let reconciler = reconciler.run(drained.clone());
     tasks.spawn("reconciler", holding(writers.clone(), reconciler));
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));

@@ -1,16 +1,25 @@
-//! Asking the provider to charge an order.
+//! Asking the provider to charge an order, and to give money back.
 //!
 //! The idempotency key is the order id, for every try of every process: however
 //! often we ask, the provider decides once. So every call goes through the stack of
 //! `rpc::outbound`, which may send it again, and does not send it while the circuit is open.
 
+// What the provider's answers mean for an order.
+mod answer;
+// What an order that ended without coffee asks for.
+mod give_back;
+
+pub use answer::Error;
+pub use give_back::Refund;
+
 use crate::{
+    metrics::Outcome,
     order::{Event, OrderId},
-    store::{NewOrder, Unsettled},
+    store::NewOrder,
 };
 use proto::{
     money::v1::Money,
-    payments::v1::{ChargeRequest, PaymentState, payments_service_client::PaymentsServiceClient},
+    payments::v1::{self as wire, ChargeRequest, payments_service_client::PaymentsServiceClient},
 };
 use rpc::{
     breaker::Breaker,
@@ -44,17 +53,6 @@ impl Charge {
     }
 }
 
-impl From<Unsettled> for Charge {
-    fn from(order: Unsettled) -> Self {
-        Self {
-            order_id: order.order_id,
-            amount_minor: order.total_minor,
-            currency_code: order.currency_code,
-            payment_token: order.payment_token,
-        }
-    }
-}
-
 const NAME: &str = "payments";
 const CHARGE: &str = "coffeeshop.payments.v1.PaymentsService/Charge";
 
@@ -68,7 +66,7 @@ pub struct Options {
     /// How long one try to charge may take. When it is over the order is answered as
     /// AWAITING_PAYMENT, and settled later with the same key.
     #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
-    charge_timeout: Duration,
+    pub(crate) charge_timeout: Duration,
     #[command(flatten)]
     outbound: outbound::Options,
 }
@@ -103,7 +101,11 @@ impl Payments {
     /// # Errors
     /// Whatever keeps the provider from answering with a decision. The charge may
     /// have happened all the same.
-    pub async fn charge(&self, charge: Charge, budget: Duration) -> Result<Event, Status> {
+    pub async fn charge(&self, charge: Charge, budget: Duration) -> Result<Event, Error> {
+        answer::charge(self.send_charge(charge, budget).await)
+    }
+
+    async fn send_charge(&self, charge: Charge, budget: Duration) -> Result<wire::Payment, Status> {
         let message = ChargeRequest {
             idempotency_key: charge.order_id.to_string(),
             amount: Some(Money {
@@ -118,27 +120,21 @@ impl Payments {
             async move { client.charge(request).await }
         };
         let response = self.outbound.call(CHARGE, message, budget, send).await?;
-        decision(response.payment.unwrap_or_default())
+        Ok(response.payment.unwrap_or_default())
     }
 }
 
-fn decision(payment: proto::payments::v1::Payment) -> Result<Event, Status> {
-    match payment.state() {
-        PaymentState::Charged => {
-            let payment_id = payment.payment_id.parse();
-            let payment_id = payment_id.map_err(|_| odd("payment_id is no UUID"))?;
-            Ok(Event::Charged { payment_id })
+/// Says why an order is not settled, once per try, and returns it as an outcome.
+pub fn log(order_id: OrderId, error: &Error, consequence: &'static str) -> Outcome {
+    match error {
+        Error::Undecided(_) => {
+            tracing::warn!(order.id = %order_id, %error, "{consequence}");
+            Outcome::Undecided
         }
-        PaymentState::Declined => Ok(Event::Declined {
-            reason: payment.decline_reason,
-        }),
-        other => Err(odd(&format!(
-            "a charge answered with {}",
-            other.as_str_name()
-        ))),
+        // It stays owed, and is asked for again; but somebody has to look.
+        Error::Senseless(_) => {
+            tracing::error!(order.id = %order_id, %error, "{consequence}");
+            Outcome::Senseless
+        }
     }
-}
-
-fn odd(what: &str) -> Status {
-    Status::internal(format!("the provider's answer makes no sense: {what}"))
 }

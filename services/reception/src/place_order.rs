@@ -13,8 +13,8 @@ pub use storing::{Stored, Storing};
 use crate::{
     change::{Change, Changed},
     counter::Counter,
-    order::{Event, Order, OrderId, Payment},
-    payment::Charge,
+    order::{Event, Order, OrderId, Payment, State},
+    payment::{self, Charge},
     store::{NewOrder, read},
 };
 use lifecycle::postgres::bounded;
@@ -109,23 +109,24 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
     let budget = left(deadline);
     let decision = match counter.payments.charge(Charge::of(&new), budget).await {
         Ok(decision) => decision,
-        Err(status) => {
-            let (code, error) = (status.code(), status.message());
-            tracing::warn!(order.id = %order_id, ?code, error, "charge undecided; the sweeper settles it");
+        Err(error) => {
+            payment::log(order_id, &error, "charge undecided; the sweeper settles it");
             return Ok(new.order);
         }
     };
     let recorded = record(counter, order_id, decision, new.trace, left(deadline));
     match recorded.await {
-        Ok(Changed::Applied(order)) => answer(Order {
+        Ok(Changed::Applied(order)) if order.revision == new.order.revision + 1 => answer(Order {
             history: [new.order.history, order.history].concat(),
             ..order
         }),
-        // The sweeper was quicker.
-        Ok(Changed::Absorbed(order)) => answer(whole(counter, order).await),
+        // The sweeper was quicker; or the order was cancelled, or its time to pay is over.
+        Ok(Changed::Applied(order) | Changed::Absorbed(order)) => {
+            answer(whole(counter, order).await)
+        }
         Ok(Changed::Refused(illegal)) => {
             tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
-            Ok(new.order)
+            answer(whole(counter, new.order).await)
         }
         Ok(Changed::Unknown) => Err(Error::OutcomeUnknown { order_id }),
         Err(error) => {
@@ -172,11 +173,12 @@ async fn whole(counter: &Counter, order: Order) -> Order {
 /// The payment was declined.
 pub fn answer(order: Order) -> Result<Order, Error> {
     match order.payment {
-        Payment::Declined { reason } => Err(Error::Declined {
+        // One that was cancelled before the provider could say so is a cancelled order.
+        Payment::Declined { reason } if order.state == State::Declined => Err(Error::Declined {
             order_id: order.order_id,
             reason,
         }),
-        Payment::Pending | Payment::Charged { .. } | Payment::Cancelled => Ok(order),
+        _ => Ok(order),
     }
 }
 

@@ -1,17 +1,30 @@
-//! Settling what PlaceOrder left undecided.
+//! Settling what orders owe the provider.
 //!
-//! A sweeper takes orders that are AWAITING_PAYMENT for longer than a charge may
-//! take, asks the provider with the same key, and records the decision. Any number
-//! of sweepers may run: each takes orders by putting their next try off, and the key
-//! makes even a double charge one. None is taken while the provider's circuit is open, and
-//! no more than may probe while it is half-open: an order taken in vain waits for longer.
+//! That is the charge that PlaceOrder left undecided, the key to be closed of an order that
+//! ended before anybody knew, and the money to be given back. A sweeper takes orders that owe
+//! a call which is due, makes it, and records the decision. Any number of sweepers may run:
+//! each takes orders by putting their next try off, and keys make repeats harmless. None is
+//! taken while the provider's circuit is open, and no more than may probe while it is
+//! half-open: an order taken in vain waits for longer.
+//!
+//! What an order owes may change between taking and asking: a charge is sent for an order that
+//! was cancelled since. The provider serializes the two by their key. Charged first, closing
+//! gives the money back; closed first, the charge is refused, which is a decision too. Either
+//! way the order's rules decide what a decision means where the order stands by then.
+
+// What is not settled, in figures.
+mod watch;
+
+pub use watch::watch;
 
 use crate::{
     change::Changed,
     counter::Counter,
-    payment::Charge,
+    metrics::{self, Outcome},
+    order::Event,
+    payment::{self, Charge, Payments, Refund},
     place_order::record,
-    store::{self, Unsettled},
+    store::owed::{self, Owed, Unsettled},
 };
 use futures::{StreamExt as _, stream};
 use lifecycle::{
@@ -23,7 +36,7 @@ use tracing::Instrument as _;
 
 /// Orders taken at a time.
 const BATCH: i64 = 64;
-/// Charges in flight at a time.
+/// Calls in flight at a time.
 const CONCURRENCY: usize = 8;
 /// Between two looks when nothing is due.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -42,44 +55,88 @@ pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
     let limit = i64::try_from(room).unwrap_or(BATCH).min(BATCH);
     let due = bounded(async {
         let mut conn = counter.pool.acquire().await?;
-        store::claim_unsettled(&mut conn, limit, LONGEST_PAUSE).await
+        owed::claim(&mut conn, limit, LONGEST_PAUSE).await
     })
     .await?;
     let taken = due.len();
     stream::iter(due)
         .for_each_concurrent(CONCURRENCY, |order| {
             let span = tracing::info_span!("settle", order.id = %order.order_id);
-            order.trace().set_as_parent(&span);
+            order.trace.set_as_parent(&span);
             settle(counter, order).instrument(span)
         })
         .await;
     Ok(taken)
 }
 
+/// Crash anywhere here: the order owes what it owed, and is taken again when its put-off is
+/// over. If the provider had decided, it says the same then.
 async fn settle(counter: &Counter, order: Unsettled) {
-    let (order_id, trace) = (order.order_id, order.trace());
-    let decision = match counter
-        .payments
-        .charge(Charge::from(order), Duration::MAX)
-        .await
-    {
-        Ok(decision) => decision,
-        Err(status) => {
-            let (code, error) = (status.code(), status.message());
-            tracing::warn!(order.id = %order_id, ?code, error, "charge still undecided");
-            return;
-        }
+    let call = name(&order.owed);
+    let decided = ask(&counter.payments, &order).await;
+    let outcome = match decided {
+        Ok(decision) => recorded(counter, order, decision).await,
+        Err(error) => payment::log(order.order_id, &error, "not settled yet"),
     };
-    match record(counter, order_id, decision, trace, PATIENCE).await {
+    metrics::settled(call, outcome);
+}
+
+async fn ask(payments: &Payments, order: &Unsettled) -> Result<Event, payment::Error> {
+    let (order_id, amount_minor) = (order.order_id, order.total_minor);
+    let currency_code = order.currency_code.clone();
+    match order.owed.clone() {
+        Owed::Charge { payment_token } => {
+            let charge = Charge {
+                order_id,
+                amount_minor,
+                currency_code,
+                payment_token,
+            };
+            payments.charge(charge, Duration::MAX).await
+        }
+        Owed::Cancel => payments.cancel(order_id).await,
+        Owed::Refund { payment_id } => {
+            let refund = Refund {
+                order_id,
+                payment_id,
+                amount_minor,
+                currency_code,
+            };
+            payments.refund(refund).await
+        }
+    }
+}
+
+fn name(owed: &Owed) -> &'static str {
+    match owed {
+        Owed::Charge { .. } => "charge",
+        Owed::Cancel => "cancel",
+        Owed::Refund { .. } => "refund",
+    }
+}
+
+async fn recorded(counter: &Counter, order: Unsettled, decision: Event) -> Outcome {
+    let order_id = order.order_id;
+    let outcome = Outcome::of(&decision);
+    match record(counter, order_id, decision, order.trace, PATIENCE).await {
         Ok(Changed::Applied(order)) => {
-            tracing::info!(order.id = %order_id, state = order.state.as_str(), "settled");
+            let (state, refund) = (order.state.as_str(), order.refund.as_str());
+            tracing::info!(order.id = %order_id, state, refund, "settled");
+            outcome
         }
-        Ok(Changed::Absorbed(_)) => {}
+        Ok(Changed::Absorbed(_)) => Outcome::Absorbed,
         Ok(Changed::Refused(illegal)) => {
-            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself")
+            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
+            Outcome::Senseless
         }
-        Ok(Changed::Unknown) => tracing::error!(order.id = %order_id, "the order is gone"),
-        Err(error) => tracing::warn!(order.id = %order_id, %error, "decision not recorded yet"),
+        Ok(Changed::Unknown) => {
+            tracing::error!(order.id = %order_id, "the order is gone");
+            Outcome::Senseless
+        }
+        Err(error) => {
+            tracing::warn!(order.id = %order_id, %error, "decision not recorded yet");
+            Outcome::Undecided
+        }
     }
 }
 
@@ -95,7 +152,7 @@ pub async fn run(counter: Counter, stop: Stop) -> anyhow::Result<()> {
         match swept {
             Ok(taken) if taken > 0 => continue,
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "undecided orders wait"),
+            Err(error) => tracing::warn!(%error, "what is not settled waits"),
         }
         stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
         stop.run_until_cancelled(counter.payments.breaker().until_probe())

@@ -6,13 +6,17 @@
 
 /// Paid orders of which nothing is heard.
 pub mod overdue;
+/// Orders that owe the provider a call.
+pub mod owed;
 /// Looking orders up and listing them.
 pub mod read;
+/// Orders whose time to pay is over.
+pub mod unpaid;
 
 use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State, UnknownName};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -170,57 +174,12 @@ pub async fn insert_history(conn: &mut PgConnection, orders: &[&Order]) -> sqlx:
     Ok(())
 }
 
-/// An undecided order, as the sweeper needs it. Not `Debug`: it holds the token.
-#[derive(Clone, sqlx::FromRow)]
-pub struct Unsettled {
-    /// The order, and the idempotency key of its charge.
-    pub order_id: OrderId,
-    /// What to charge, in minor units.
-    pub total_minor: i64,
-    /// ISO 4217.
-    pub currency_code: String,
-    /// What to charge it to.
-    pub payment_token: String,
-    traceparent: Option<String>,
-    tracestate: Option<String>,
-}
-
-impl Unsettled {
-    /// The order's trace.
-    pub fn trace(&self) -> TraceContext {
-        TraceContext {
-            traceparent: self.traceparent.clone(),
-            tracestate: self.tracestate.clone(),
-        }
-    }
-}
-
-/// Takes undecided orders that are due.
-///
-/// Each is put off by a pause that doubles with every try, up to `longest`. It is the
-/// new settle time that takes them away from other sweepers; no lock is held while
-/// the provider is asked.
-///
-/// # Errors
-/// What the database answers.
-pub async fn claim_unsettled(
-    conn: &mut PgConnection,
-    limit: i64,
-    longest: Duration,
-) -> sqlx::Result<Vec<Unsettled>> {
-    sqlx::query_as(
-        "update orders set settle_attempts = settle_attempts + 1, \
-             settle_time = now() + least(interval '1 second' * 2 ^ least(settle_attempts, 20), \
-                                         interval '1 second' * $2) \
-         where order_id in (select order_id from orders \
-                            where state = 'AWAITING_PAYMENT' and settle_time <= now() \
-                            order by settle_time limit $1 for update skip locked) \
-         returning order_id, total_minor, currency_code, payment_token, traceparent, tracestate",
-    )
-    .bind(limit)
-    .bind(longest.as_secs_f64())
-    .fetch_all(conn)
-    .await
+/// The trace that an order began.
+fn trace(row: &PgRow) -> sqlx::Result<TraceContext> {
+    Ok(TraceContext {
+        traceparent: row.try_get("traceparent")?,
+        tracestate: row.try_get("tracestate")?,
+    })
 }
 
 /// An order from a row that holds all its columns, without its history.

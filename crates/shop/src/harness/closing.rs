@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use super::{Shop, eventually, shared, topics};
 
 const IN_FLIGHT: &str = "select count(*) from orders \
-    where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING')";
+    where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING') or refund_state = 'PENDING'";
 const IN_THE_MAKING: &str = "select count(*) from tickets where state in ('QUEUED', 'STARTED')";
 /// Counts the events of an outbox that are not published yet.
 pub const UNSENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
@@ -24,7 +24,7 @@ struct InFlight {
 }
 
 impl Shop {
-    /// Waits until every order is over or READY, and every event is published. Patience begins anew
+    /// Waits until every order is over or READY, no refund is owed, and every event is published. Patience begins anew
     /// whenever something has moved: a backlog takes its time.
     pub async fn until_idle(&self) {
         let mut left = None;

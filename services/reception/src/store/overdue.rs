@@ -2,7 +2,7 @@
 
 use super::order;
 use crate::order::Order;
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, postgres::PgRow};
 use std::time::Duration;
 use telemetry::propagation::TraceContext;
 
@@ -51,9 +51,6 @@ pub async fn claim(
 fn overdue(row: &PgRow) -> sqlx::Result<Overdue> {
     Ok(Overdue {
         order: order(row)?,
-        trace: TraceContext {
-            traceparent: row.try_get("traceparent")?,
-            tracestate: row.try_get("tracestate")?,
-        },
+        trace: super::trace(row)?,
     })
 }

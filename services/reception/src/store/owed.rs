@@ -1,0 +1,121 @@
+//! Orders that owe the provider a call: their charge is undecided, or they ended without
+//! coffee and their money is not known to be back.
+
+use crate::order::OrderId;
+use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};
+use std::time::Duration;
+use telemetry::propagation::TraceContext;
+use uuid::Uuid;
+
+/// What an order owes. Not `Debug`: it may hold the token.
+#[derive(Clone)]
+pub enum Owed {
+    /// To be charged.
+    Charge {
+        /// What to charge it to.
+        payment_token: String,
+    },
+    /// Its key is to be closed: it ended while nobody knew whether it was charged.
+    Cancel,
+    /// What was charged is to be given back.
+    Refund {
+        /// The provider's id of the charge.
+        payment_id: Uuid,
+    },
+}
+
+/// An order that owes the provider a call.
+#[derive(Clone)]
+pub struct Unsettled {
+    /// The order.
+    pub order_id: OrderId,
+    /// What it costs, in minor units.
+    pub total_minor: i64,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// What it owes.
+    pub owed: Owed,
+    /// The order's trace.
+    pub trace: TraceContext,
+}
+
+/// Takes orders that owe a call which is due.
+///
+/// Each is put off by a pause that doubles with every try, up to `longest`. It is the
+/// new settle time that takes them away from other sweepers; no lock is held while
+/// the provider is asked.
+///
+/// # Errors
+/// What the database answers.
+pub async fn claim(
+    conn: &mut PgConnection,
+    limit: i64,
+    longest: Duration,
+) -> sqlx::Result<Vec<Unsettled>> {
+    sqlx::query_as(
+        "update orders set settle_attempts = settle_attempts + 1, \
+             settle_time = now() + least(interval '1 second' * 2 ^ least(settle_attempts, 20), \
+                                         interval '1 second' * $2) \
+         where order_id in (select order_id from orders \
+                            where (state = 'AWAITING_PAYMENT' or refund_state = 'PENDING') \
+                              and settle_time <= now() \
+                            order by settle_time limit $1 for update skip locked) \
+         returning order_id, total_minor, currency_code, payment_state, payment_id, \
+             payment_token, refund_state, traceparent, tracestate",
+    )
+    .bind(limit)
+    .bind(longest.as_secs_f64())
+    .fetch_all(conn)
+    .await
+}
+
+impl FromRow<'_, PgRow> for Unsettled {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            order_id: row.try_get("order_id")?,
+            total_minor: row.try_get("total_minor")?,
+            currency_code: row.try_get("currency_code")?,
+            owed: owed(row)?,
+            trace: super::trace(row)?,
+        })
+    }
+}
+
+fn owed(row: &PgRow) -> sqlx::Result<Owed> {
+    let payment_state: &str = row.try_get("payment_state")?;
+    Ok(match (row.try_get("refund_state")?, payment_state) {
+        ("PENDING", "CHARGED") => Owed::Refund {
+            payment_id: row.try_get("payment_id")?,
+        },
+        ("PENDING", _) => Owed::Cancel,
+        _ => Owed::Charge {
+            payment_token: row.try_get("payment_token")?,
+        },
+    })
+}
+
+/// How many orders are not settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Counts {
+    /// Their charge is undecided.
+    pub awaiting_payment: i64,
+    /// They ended without coffee, and their money is not known to be back.
+    pub refunds_owed: i64,
+}
+
+/// Counts unsettled orders, no more than `limit`.
+///
+/// # Errors
+/// What the database answers.
+pub async fn count(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Counts> {
+    sqlx::query_as(
+        "select count(*) filter (where state = 'AWAITING_PAYMENT') as awaiting_payment, \
+                count(*) filter (where refund_state = 'PENDING') as refunds_owed \
+         from (select state, refund_state from orders \
+               where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING' \
+               limit $1) as unsettled",
+    )
+    .bind(limit)
+    .fetch_one(conn)
+    .await
+}
