@@ -4,8 +4,8 @@ use proto::{
     barista::v1::{DrinkState, ListTicketsRequest, WatchTicketsRequest},
     payments::v1::{CancelPaymentRequest, RefundRequest},
     reception::v1::{
-        CancelOrderRequest, CollectOrderRequest, GetOrderRequest, Order, OrderState, PaymentState,
-        WatchOrderRequest, get_order_request::By, watch_order_response::Update,
+        GetOrderRequest, Order, OrderState, PaymentState, WatchOrderRequest, get_order_request::By,
+        watch_order_response::Update,
     },
 };
 use shop::{
@@ -151,17 +151,7 @@ async fn an_order_is_found_by_the_request_that_placed_it() {
 async fn what_is_not_built_says_so() {
     let shop = crate::open().await;
     let id = || shop.name.clone();
-    let (mut reception, mut payments) = (shop.reception_client(), shop.payments_client());
-    let cancel = CancelOrderRequest {
-        order_id: id(),
-        reason: String::new(),
-    };
-    unimplemented(reception.cancel_order(cancel).await);
-    unimplemented(
-        reception
-            .collect_order(CollectOrderRequest { order_id: id() })
-            .await,
-    );
+    let mut payments = shop.payments_client();
     unimplemented(payments.refund(RefundRequest::default()).await);
     unimplemented(
         payments
