@@ -10,6 +10,10 @@ mod bad_input;
 mod books;
 // Drinks are leased, and booked once.
 mod brewing;
+// A barista whose every step the test calls.
+mod by_hand;
+// Whoever asks to cancel learns the truth, whatever races with it.
+mod cancel;
 // What services measured last.
 mod collector;
 // What services say to each other, once, twice, or broken.
@@ -66,6 +70,10 @@ mod processes;
 mod raw_produce;
 // An undecided charge is settled later, once.
 mod settlement;
+// Who is at work.
+mod shift;
+// An order that cannot be made fails, and its money is owed.
+mod unmakeable;
 
 use shop::harness::{Options, Shop};
 use sqlx::PgPool;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     books,
     dir::{self, ShopDir},
-    dlq, down, guard, load, logs, order, status, up,
+    dlq, down, guard, load, logs, order, status, up, wish,
 };
 
 /// The whole shop on one machine.
@@ -31,6 +31,10 @@ enum Command {
     Logs(logs::Options),
     /// Place an order and watch it until it is READY.
     Order(order::Options),
+    /// Ask to cancel an order, and see what becomes of it.
+    Cancel(wish::Cancel),
+    /// Take an order that is READY.
+    Collect(wish::Which),
     /// Check every order against the drinks booked and the charges.
     Books(books::command::Options),
     /// Look at dead letters, replay them, or drop them.
@@ -52,6 +56,8 @@ impl Cli {
             Command::Status(options) => status::run(options, dir()?).await,
             Command::Logs(options) => logs::run(options, dir()?).await,
             Command::Order(options) => order::run(options, dir()?).await,
+            Command::Cancel(options) => wish::cancel(options, dir()?).await,
+            Command::Collect(options) => wish::collect(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
             Command::Dlq(options) => dlq::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,

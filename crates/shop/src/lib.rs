@@ -63,3 +63,5 @@ pub mod status;
 mod tools;
 // `shop up`: opens the shop.
 pub mod up;
+// `shop cancel` and `shop collect`: what a customer wants later.
+pub mod wish;
