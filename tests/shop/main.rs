@@ -74,6 +74,8 @@ mod settlement;
 mod shift;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
+// A wish to cancel overtakes, is overtaken, and meets a drink that is being taken.
+mod wishes;
 
 use shop::harness::{Options, Shop};
 use sqlx::PgPool;
