@@ -4,8 +4,9 @@ use crate::{count, reason};
 use proto::{
     barista::v1::{ListBaristasRequest, ListTicketsRequest},
     reception::v1::{
-        GetOrderRequest, ListMenuItemsRequest, ListOrdersRequest, OrderState, PlaceOrderItem,
-        PlaceOrderRequest, WatchOrderRequest, get_order_request::By,
+        CancelOrderRequest, CollectOrderRequest, GetOrderRequest, ListMenuItemsRequest,
+        ListOrdersRequest, OrderState, PlaceOrderItem, PlaceOrderRequest, WatchOrderRequest,
+        get_order_request::By,
     },
 };
 use shop::{
@@ -219,6 +220,20 @@ async fn ids_filters_and_page_sizes_that_make_no_sense_are_refused() {
         violations(&refused(watched)),
         ["after_revision", "order_id"]
     );
+
+    let cancel = CancelOrderRequest {
+        order_id: malformed(),
+        reason: format!("\u{7}{}", "x".repeat(200)),
+    };
+    let cancelled = refused(reception.cancel_order(cancel).await);
+    assert_eq!(violations(&cancelled), ["order_id", "reason"]);
+    let listed = cancelled.get_details_bad_request().expect("it has one");
+    assert_eq!(listed.field_violations.len(), 3, "too long, and a bell");
+    let order_id = malformed();
+    let collected = reception
+        .collect_order(CollectOrderRequest { order_id })
+        .await;
+    assert_eq!(violations(&refused(collected)), ["order_id"]);
 
     let mut list = ListOrdersRequest {
         page_size: -1,

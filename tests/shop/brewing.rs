@@ -189,6 +189,7 @@ fn terms() -> Terms {
         owner: Uuid::now_v7(),
         scale: 0.0,
         margin: Duration::from_secs(60),
+        attempts: 5,
     }
 }
 
@@ -200,6 +201,7 @@ async fn queue(pool: &PgPool, units: i32) -> Uuid {
         size: "single".into(),
         skill: "espresso".into(),
         brew_time_ms: 1500,
+        on_shift: true,
     };
     let drink = |unit| NewDrink {
         order_id,

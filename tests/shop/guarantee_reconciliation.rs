@@ -3,7 +3,7 @@
 //! What was said is taken away for good here: by wiping Kafka, by deleting what a retention would have
 //! deleted, or by restoring a database from a copy that knows less than the other side.
 
-use crate::count;
+use crate::{count, shift};
 use messaging::outbox::Waker;
 use proto::reception::v1::{Order, OrderState, PlaceOrderRequest};
 use reception::reconcile::{self, Asked, Reconciler};
@@ -141,7 +141,7 @@ async fn an_order_that_a_restored_reception_does_not_know_is_made_and_comes_to_l
 #[tokio::test]
 async fn a_barista_restored_from_an_old_copy_makes_what_its_book_does_not_know() {
     let shop = crate::open_with(impatient()).await;
-    nobody_makes_espresso(&shop).await;
+    shift::occupy(&shop, "espresso").await;
     let queued = place_paid(&shop, 1).await;
     until_tickets(&shop, 1).await;
     shop.barista.stop().await.expect("it ends well");
@@ -150,7 +150,7 @@ async fn a_barista_restored_from_an_old_copy_makes_what_its_book_does_not_know()
     let forgotten = begin_orders(&shop).await;
     shop.barista.stop().await.expect("it ends well");
     shop.restore_database(Service::Barista).await;
-    everybody_makes_espresso(&shop).await;
+    shift::release(&shop).await;
     shop.barista.start().await.expect("it starts again");
     until_all_ready(&shop, &[queued, forgotten].concat()).await;
     shop.close().await;
@@ -163,7 +163,7 @@ async fn a_barista_whose_database_is_wiped_makes_every_paid_order() {
         .expect("databases and topics can be made");
     shop.copy_database(Service::Barista).await;
     start_all(&shop).await;
-    nobody_makes_espresso(&shop).await;
+    shift::occupy(&shop, "espresso").await;
     let forgotten = begin_orders(&shop).await;
     shop.barista.stop().await.expect("it ends well");
     shop.restore_database(Service::Barista).await;
@@ -279,23 +279,6 @@ fn tea_and_latte() -> PlaceOrderRequest {
     }
 }
 
-async fn nobody_makes_espresso(shop: &Shop) {
-    execute(
-        &shop.barista_pool(),
-        "delete from baristas where skills = '{espresso}'; \
-         update baristas set skills = array_remove(skills, 'espresso')",
-    )
-    .await;
-}
-
-async fn everybody_makes_espresso(shop: &Shop) {
-    execute(
-        &shop.barista_pool(),
-        "update baristas set skills = skills || '{espresso}'",
-    )
-    .await;
-}
-
 async fn start_all(shop: &Shop) {
     for service in Service::ALL {
         // Some of them run.
@@ -373,11 +356,4 @@ async fn questions(shop: &Shop) -> usize {
     let asked = "select count(*) from outbox where event_type like '%.OrderOverdue'";
     let asked = count(&shop.reception_pool(), asked).await;
     usize::try_from(asked).expect("a count is not negative")
-}
-
-async fn execute(pool: &PgPool, sql: &'static str) {
-    sqlx::raw_sql(sql)
-        .execute(pool)
-        .await
-        .expect("the statement is right");
 }

@@ -10,6 +10,10 @@ mod bad_input;
 mod books;
 // Drinks are leased, and booked once.
 mod brewing;
+// A barista whose every step the test calls.
+mod by_hand;
+// Whoever asks to cancel learns the truth, whatever races with it.
+mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
 // What services measured last.
@@ -86,6 +90,12 @@ mod raw_produce;
 mod refunds;
 // An undecided charge is settled later, once.
 mod settlement;
+// Who is at work.
+mod shift;
+// An order that cannot be made fails, and its money is owed.
+mod unmakeable;
+// A wish to cancel overtakes, is overtaken, and meets a drink that is being taken.
+mod wishes;
 
 use shop::harness::{Options, Shop};
 use sqlx::PgPool;

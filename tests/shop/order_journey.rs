@@ -3,8 +3,8 @@
 use proto::{
     barista::v1::{DrinkState, ListTicketsRequest, WatchTicketsRequest},
     reception::v1::{
-        CancelOrderRequest, CollectOrderRequest, GetOrderRequest, Order, OrderState, PaymentState,
-        WatchOrderRequest, get_order_request::By, watch_order_response::Update,
+        GetOrderRequest, Order, OrderState, PaymentState, WatchOrderRequest, get_order_request::By,
+        watch_order_response::Update,
     },
 };
 use shop::{
@@ -149,18 +149,6 @@ async fn an_order_is_found_by_the_request_that_placed_it() {
 #[tokio::test]
 async fn what_is_not_built_says_so() {
     let shop = crate::open().await;
-    let id = || shop.name.clone();
-    let mut reception = shop.reception_client();
-    let cancel = CancelOrderRequest {
-        order_id: id(),
-        reason: String::new(),
-    };
-    unimplemented(reception.cancel_order(cancel).await);
-    unimplemented(
-        reception
-            .collect_order(CollectOrderRequest { order_id: id() })
-            .await,
-    );
     unimplemented(
         shop.barista_client()
             .watch_tickets(WatchTicketsRequest {})

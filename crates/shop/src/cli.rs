@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     books, circuits,
     dir::{self, ShopDir},
-    dlq, down, fill, guard, load, logs, messages, order, provider, status, up,
+    dlq, down, fill, guard, load, logs, messages, order, provider, status, up, wish,
 };
 
 /// The whole shop on one machine.
@@ -31,6 +31,10 @@ enum Command {
     Logs(logs::Options),
     /// Place an order and watch it until it is READY.
     Order(order::Options),
+    /// Ask to cancel an order, and see what becomes of it.
+    Cancel(wish::Cancel),
+    /// Take an order that is READY.
+    Collect(wish::Which),
     /// Check every order against the drinks booked and the charges.
     Books(books::command::Options),
     /// Show the circuit breakers: which services are not asked, since when, until when
@@ -60,6 +64,8 @@ impl Cli {
             Command::Status(options) => status::run(options, dir()?).await,
             Command::Logs(options) => logs::run(options, dir()?).await,
             Command::Order(options) => order::run(options, dir()?).await,
+            Command::Cancel(options) => wish::cancel(options, dir()?).await,
+            Command::Collect(options) => wish::collect(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
             Command::Circuits(options) => circuits::run(options, dir()?).await,
             Command::Dlq(options) => dlq::run(options, dir()?).await,

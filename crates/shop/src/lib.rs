@@ -71,3 +71,5 @@ pub mod status;
 mod tools;
 // `shop up`: opens the shop.
 pub mod up;
+// `shop cancel` and `shop collect`: what a customer wants later.
+pub mod wish;

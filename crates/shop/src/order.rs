@@ -63,10 +63,11 @@ fn line(text: &str) -> Result<PlaceOrderItem, String> {
 
 /// Places the order and follows it; an error if it ends without coffee.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let customer = Customer::new(&url(&options, &dir)?, History::default())?;
+    let url = url(options.reception.as_deref(), &dir)?;
+    let customer = Customer::new(&url, History::default())?;
     let order = place(&options, &customer).await?;
     headline(&order);
-    let over = follow(&customer, &order).await?;
+    let over = follow(&customer, &order, |order| is_over(order.state())).await?;
     match over.state() {
         OrderState::Ready | OrderState::Collected => Ok(()),
         state if over.refund_state() == RefundState::Pending => bail!(
@@ -83,9 +84,10 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     }
 }
 
-fn url(options: &Options, dir: &ShopDir) -> Result<String> {
-    if let Some(url) = &options.reception {
-        return Ok(url.clone());
+/// Where reception is: the one that is named, or this machine's.
+pub(crate) fn url(named: Option<&str>, dir: &ShopDir) -> Result<String> {
+    if let Some(url) = named {
+        return Ok(url.to_owned());
     }
     let state = State::load(dir)?;
     let open = state
@@ -124,10 +126,19 @@ fn headline(order: &Order) {
     anstream::println!("order {}", order.order_id);
 }
 
-/// Prints each change once. A stream that breaks is opened again after the last revision shown.
-async fn follow(customer: &Customer, placed: &Order) -> Result<Order> {
+/// Prints each change once, until `done`. A stream that breaks is opened again after the last revision
+/// shown.
+pub(crate) async fn follow(
+    customer: &Customer,
+    placed: &Order,
+    done: impl Fn(&Order) -> bool,
+) -> Result<Order> {
     let mut shown = 0;
     show(placed, &mut shown);
+    // Nothing more may come of it: its stream would end without a word.
+    if done(placed) {
+        return Ok(placed.clone());
+    }
     loop {
         let mut updates = watch(customer, &placed.order_id, shown).await?;
         while let Some(update) = updates.message().await.unwrap_or_default() {
@@ -135,7 +146,7 @@ async fn follow(customer: &Customer, placed: &Order) -> Result<Order> {
                 continue;
             };
             show(&order, &mut shown);
-            if is_over(order.state()) {
+            if done(&order) {
                 return Ok(order);
             }
         }
@@ -166,6 +177,8 @@ async fn watch(
     }
 }
 
+/// Whether its customer has nothing to wait for but, at most, a refund: the stream goes on until that
+/// is done.
 fn is_over(state: OrderState) -> bool {
     matches!(
         state,
@@ -213,6 +226,6 @@ fn seconds(time: &Timestamp) -> f64 {
     whole + f64::from(time.nanos) / 1e9
 }
 
-fn name(state: OrderState) -> &'static str {
+pub(crate) fn name(state: OrderState) -> &'static str {
     state.as_str_name().trim_start_matches("ORDER_STATE_")
 }

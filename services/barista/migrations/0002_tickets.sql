@@ -1,7 +1,7 @@
 -- What the barista knows: how drinks are made, by whom, and what is to be made.
 
 -- What a drink takes: a skill, and time. A drink on reception's menu without a row
--- here cannot be made.
+-- here cannot be made: an order of it fails, and is refunded.
 create table recipes (
     drink        text    not null,
     size         text    not null,
@@ -31,7 +31,8 @@ insert into recipes (drink, size, skill, brew_time_ms) values
     ('hot_chocolate', 'large',  'tea',      5000);
 
 -- The workforce. A new row starts work at once. A barista's row is also the lock
--- under which that barista is given a drink.
+-- under which that barista is given a drink. When the last one with a skill leaves, the
+-- orders that wait for it fail: change a shift in one transaction.
 create table baristas (
     barista_id   text   primary key,
     display_name text   not null,
@@ -61,6 +62,8 @@ create table tickets (
     drinks_made    integer     not null,
     -- Why it cannot be made, for people.
     fail_reason    text,
+    -- Whether a wish to cancel came too late. Once true, it stays so.
+    cancel_refused boolean     not null default false,
     -- The order's trace: brewing happens long after the message that asked for it.
     traceparent    text,
     tracestate     text,
@@ -76,7 +79,9 @@ create table tickets (
     -- ticket.
     constraint tickets_drinks_some check
         (drinks_total > 0 or state in ('CANCELLED', 'FAILED')),
-    constraint tickets_reason_when_failed check ((state = 'FAILED') = (fail_reason is not null))
+    constraint tickets_reason_when_failed check ((state = 'FAILED') = (fail_reason is not null)),
+    -- What nobody has begun can be cancelled.
+    constraint tickets_cancel_refused_when_begun check (not cancel_refused or state <> 'QUEUED')
 );
 
 -- ListTickets by state; order ids rise with time.
@@ -92,7 +97,8 @@ create index tickets_state on tickets (state, order_id);
 --
 -- BREWING is a lease: somebody's until `lease_expire_time`, by this server's clock.
 -- `attempt` counts how often the drink was taken, and is the fence: who books with
--- an older one comes too late, and nothing changes.
+-- an older one comes too late, and nothing changes. `lapses` counts how often it was taken
+-- and its lease ran out: a drink that a stopping process hands back has not failed.
 create table drinks (
     order_id          uuid    not null,
     line              integer not null,
@@ -103,6 +109,7 @@ create table drinks (
     brew_time_ms      integer not null,
     state             text    not null default 'WAITING',
     attempt           integer not null default 0,
+    lapses            integer not null default 0,
     barista_id        text,
     lease_owner       uuid,
     lease_expire_time timestamptz,
@@ -123,6 +130,9 @@ create unique index drinks_one_per_barista on drinks (barista_id) where state = 
 -- The queue of each skill: oldest order first. Holds only what waits, so that taking
 -- does not slow down as made drinks pile up.
 create index drinks_waiting on drinks (skill, order_id, line, unit) where state = 'WAITING';
+
+-- What may have been begun too often. Mostly empty.
+create index drinks_lapsed on drinks (lapses) where state = 'WAITING' and lapses > 0;
 
 -- Every revision of every ticket. The unique key is the last guard of revisions: two
 -- transactions that both believe to make revision 3 cannot both commit.

@@ -6,9 +6,29 @@ use messaging::event::Event as Announcement;
 use proto::barista::v1::{self as wire, ticket_event::Event as Case};
 use std::time::SystemTime;
 
-/// The ticket has a new revision; its state says which event made it.
-pub fn revised(ticket: &Ticket, occur_time: DateTime<Utc>) -> Announcement {
-    let (event_type, case) = case(ticket);
+/// The ticket as it stands: new, or told again.
+pub fn stands(ticket: &Ticket, occur_time: DateTime<Utc>) -> Announcement {
+    announcement(case(ticket), ticket, occur_time)
+}
+
+/// The ticket, which was in the state `before`, has a new revision.
+pub fn changed(before: State, ticket: &Ticket, occur_time: DateTime<Utc>) -> Announcement {
+    if before != ticket.state {
+        return stands(ticket, occur_time);
+    }
+    // All that can be new of a ticket that has not moved.
+    let refused = (
+        "coffeeshop.barista.v1.TicketCancelRefused",
+        Case::CancelRefused(wire::TicketCancelRefused {}),
+    );
+    announcement(refused, ticket, occur_time)
+}
+
+fn announcement(
+    (event_type, case): (&'static str, Case),
+    ticket: &Ticket,
+    occur_time: DateTime<Utc>,
+) -> Announcement {
     let message = wire::TicketEvent {
         order_id: ticket.order_id.to_string(),
         revision: ticket.revision,
@@ -26,6 +46,7 @@ pub fn revised(ticket: &Ticket, occur_time: DateTime<Utc>) -> Announcement {
     )
 }
 
+/// How it came where it stands.
 fn case(ticket: &Ticket) -> (&'static str, Case) {
     match ticket.state {
         State::Queued => (
@@ -39,6 +60,10 @@ fn case(ticket: &Ticket) -> (&'static str, Case) {
         State::Ready => (
             "coffeeshop.barista.v1.TicketReady",
             Case::Ready(wire::TicketReady {}),
+        ),
+        State::Cancelled => (
+            "coffeeshop.barista.v1.TicketCancelled",
+            Case::Cancelled(wire::TicketCancelled {}),
         ),
         State::Failed => (
             "coffeeshop.barista.v1.TicketFailed",
@@ -54,7 +79,7 @@ fn snapshot(ticket: &Ticket) -> wire::TicketSnapshot {
         state: state(ticket.state).into(),
         drinks_total: ticket.drinks_total,
         drinks_made: ticket.drinks_made,
-        cancel_refused: false,
+        cancel_refused: ticket.cancel_refused,
     }
 }
 
@@ -64,6 +89,7 @@ pub fn state(state: State) -> wire::TicketState {
         State::Queued => wire::TicketState::Queued,
         State::Started => wire::TicketState::Started,
         State::Ready => wire::TicketState::Ready,
+        State::Cancelled => wire::TicketState::Cancelled,
         State::Failed => wire::TicketState::Failed,
     }
 }

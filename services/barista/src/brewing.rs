@@ -49,6 +49,10 @@ pub struct Options {
     /// over. After a kill -9 its drinks wait for this long
     #[arg(long, env, default_value = "5s", value_parser = parse_lease)]
     pub drink_lease: Duration,
+    /// How many leases on one drink may run out before it is done, until its order is given
+    /// up: it ends FAILED, and is refunded
+    #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub drink_attempts: i32,
 }
 
 fn parse_scale(text: &str) -> anyhow::Result<f64> {
@@ -104,6 +108,7 @@ impl Workforce {
             owner: Uuid::now_v7(),
             scale: options.brew_scale,
             margin: options.drink_lease,
+            attempts: options.drink_attempts,
         };
         Self {
             pool,

@@ -23,8 +23,8 @@ impl GiveUp for Orders {
         reason: &str,
     ) -> sqlx::Result<Consequence> {
         let order_id = message.order_id;
-        let (order_revision, given_up) = match self.decode(message) {
-            Ok(heard) => (heard.revision, heard.gives_up()),
+        let (order_revision, wants_an_end) = match self.decode(message) {
+            Ok(heard) => (heard.revision, heard.wants_an_end()),
             Err(Skipped::NotOurs) => {
                 return Ok(Consequence::Unaffected(format!(
                     "It asked nothing of the barista: order {order_id} goes on."
@@ -39,10 +39,10 @@ impl GiveUp for Orders {
             drinks: Vec::new(),
         };
         if store::queue(conn, vec![tombstone]).await?.is_empty() {
-            if given_up {
+            if wants_an_end {
                 return Ok(Consequence::MayWait(format!(
-                    "Order {order_id} has a ticket, and is still made, though reception has \
-                     given it up."
+                    "Order {order_id} has a ticket, and is still made, though reception wants it \
+                     cancelled or has given it up."
                 )));
             }
             return Ok(Consequence::Unaffected(format!(

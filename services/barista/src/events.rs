@@ -8,10 +8,13 @@
 //! One case is a question: reception has heard nothing of a paid order for a while. It is
 //! answered with the ticket as it stands. If there is none, whatever reception believes, one
 //! is made: nothing in this book says that the order was.
+//!
+//! A wish to cancel is decided by the ticket alone. One that overtakes its PAID finds no
+//! ticket and leaves one that is CANCELLED, which PAID then meets.
 
 use crate::{
     store::{self, NewDrink, NewTicket, Recipe},
-    ticket::Ticket,
+    ticket::{self, Ticket},
 };
 use messaging::{
     inbox::{Absorbed, Handler, Message, Outcome, Skipped},
@@ -64,8 +67,8 @@ impl Handler for Orders {
         let outcomes = heard.iter().map(|heard| batch.decide(heard)).collect();
         store::queue(conn, batch.new).await?;
         store::raise_order_revisions(conn, &batch.raised).await?;
-        store::fail(conn, &batch.failed).await?;
-        store::tell_again(conn, &batch.asked).await?;
+        let told = store::end(conn, batch.ends).await?;
+        store::tell_again(conn, &(&batch.asked - &told)).await?;
         Ok(outcomes)
     }
 
@@ -88,9 +91,9 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Whether nothing of the order is to be made any more.
-    pub fn gives_up(&self) -> bool {
-        matches!(self.wish, Wish::GiveUp(_))
+    /// Whether the order is to be cancelled, or not to be made any more.
+    pub fn wants_an_end(&self) -> bool {
+        matches!(self.wish, Wish::End(_))
     }
 }
 
@@ -99,8 +102,9 @@ impl Heard {
 enum Wish {
     /// It is paid: these are to be made.
     Make(Vec<OrderedDrink>),
-    /// It has failed: nothing of it is to be made any more.
-    GiveUp(String),
+    /// It is to be cancelled if it is not too late, or it is over without coffee: nothing
+    /// of it is to be made any more.
+    End(ticket::Event),
 }
 
 /// Reads a message, or says why there is nothing to do.
@@ -131,18 +135,23 @@ fn hear(message: &Message) -> Result<Heard, Skipped> {
 /// Lets an order pass that is to be made now, or not any more. What this version does not
 /// know how to act on is parked for one that does, not dropped.
 fn wish(snapshot: OrderSnapshot, case: Option<Case>) -> Result<Wish, Skipped> {
-    if snapshot.cancel_state() == CancelState::Requested {
-        return Err(Skipped::DeadLetter("this version cannot cancel".into()));
-    }
+    let cancel = snapshot.cancel_state() == CancelState::Requested;
     match OrderState::try_from(snapshot.state) {
+        Ok(OrderState::Paid | OrderState::Preparing) if cancel => {
+            Ok(Wish::End(ticket::Event::CancelRequested))
+        }
         Ok(OrderState::Paid) => Ok(Wish::Make(snapshot.items)),
         // Who asks after it did not hear the rest, or we have lost the book.
         Ok(OrderState::Preparing) if matches!(case, Some(Case::Overdue(_))) => {
             Ok(Wish::Make(snapshot.items))
         }
-        // Mostly it echoes the barista's own ticket; reception gives an order up by itself
-        // if it cannot tell the barista of it.
-        Ok(OrderState::Failed) => Ok(Wish::GiveUp(reason(case))),
+        // Mostly these echo the barista's own ticket. Reception gives an order up by itself
+        // if it cannot tell the barista of it; and a barista that is restored from an old
+        // copy has forgotten what it gave up.
+        Ok(OrderState::Cancelled) => Ok(Wish::End(ticket::Event::OrderCancelled)),
+        Ok(OrderState::Failed) => Ok(Wish::End(ticket::Event::CannotBeMade {
+            reason: reason(case),
+        })),
         // Before it is paid there is nothing to do, and after it these only echo what
         // the barista has said.
         Ok(
@@ -152,7 +161,7 @@ fn wish(snapshot: OrderSnapshot, case: Option<Case>) -> Result<Wish, Skipped> {
             | OrderState::Ready
             | OrderState::Collected,
         ) => Err(Skipped::NotOurs),
-        Ok(state @ (OrderState::Unspecified | OrderState::Cancelled)) => {
+        Ok(state @ OrderState::Unspecified) => {
             let reason = format!("an order that is {} is not handled", state.as_str_name());
             Err(Skipped::DeadLetter(reason))
         }
@@ -178,8 +187,8 @@ struct Batch {
     recipes: HashMap<(String, String), Recipe>,
     new: Vec<NewTicket>,
     raised: BTreeMap<Uuid, i64>,
-    /// Orders that are given up, and why.
-    failed: BTreeMap<Uuid, String>,
+    /// What may end tickets; of several wishes the last.
+    ends: BTreeMap<Uuid, ticket::Event>,
     /// Orders with a ticket after which reception asks.
     asked: BTreeSet<Uuid>,
 }
@@ -194,7 +203,7 @@ impl Batch {
                 .collect(),
             new: Vec::new(),
             raised: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            ends: BTreeMap::new(),
             asked: BTreeSet::new(),
         }
     }
@@ -208,12 +217,15 @@ impl Batch {
         }
         match &heard.wish {
             // Also if its revision is known: that is what is asked about.
-            Wish::Make(_) if heard.overdue && known.is_some() => {
+            wish if heard.overdue && known.is_some() => {
                 self.asked.insert(heard.order_id);
+                if let Wish::End(event) = wish {
+                    self.ends.insert(heard.order_id, event.clone());
+                }
                 Outcome::Done
             }
             _ if !newer => Outcome::Absorbed(Absorbed::Stale),
-            Wish::GiveUp(reason) => self.give_up(heard, reason),
+            Wish::End(event) => self.end(heard, event),
             Wish::Make(items) if known.is_none() => self.queue(heard, items),
             // Its ticket is there already.
             Wish::Make(_) => Outcome::Absorbed(Absorbed::NotOurs),
@@ -221,26 +233,32 @@ impl Batch {
     }
 
     fn queue(&mut self, heard: &Heard, items: &[OrderedDrink]) -> Outcome {
-        let drinks = match self.drinks(heard.order_id, items) {
-            Ok(drinks) => drinks,
+        let units = match units(items) {
+            Ok(units) => units,
             Err(reason) => return Outcome::DeadLetter(reason),
         };
-        let Ok(total) = i32::try_from(drinks.len()) else {
-            return Outcome::DeadLetter(format!("{} drinks are too many", drinks.len()));
-        };
-        let ticket = Ticket::queued(heard.order_id, total, heard.trace.clone());
-        self.open(heard, ticket, drinks);
+        let (order_id, trace) = (heard.order_id, heard.trace.clone());
+        match self.drinks(order_id, items) {
+            Ok(drinks) => self.open(heard, Ticket::queued(order_id, units, trace), drinks),
+            // That is an answer, and the customer's money goes back: no letter to park.
+            Err(reason) => self.open(heard, Ticket::failed(order_id, reason, trace), Vec::new()),
+        }
         Outcome::Done
     }
 
     /// Leaves a tombstone where there is no ticket: PAID may still be on its way.
-    fn give_up(&mut self, heard: &Heard, reason: &str) -> Outcome {
-        if !self.known.contains_key(&heard.order_id) {
-            let (reason, trace) = (reason.to_owned(), heard.trace.clone());
-            let tombstone = Ticket::failed(heard.order_id, reason, trace);
+    fn end(&mut self, heard: &Heard, event: &ticket::Event) -> Outcome {
+        let (order_id, trace) = (heard.order_id, heard.trace.clone());
+        if !self.known.contains_key(&order_id) {
+            let tombstone = match event {
+                ticket::Event::CannotBeMade { reason } => {
+                    Ticket::failed(order_id, reason.clone(), trace)
+                }
+                _ => Ticket::cancelled(order_id, trace),
+            };
             self.open(heard, tombstone, Vec::new());
         }
-        self.failed.insert(heard.order_id, reason.to_owned());
+        self.ends.insert(order_id, event.clone());
         Outcome::Done
     }
 
@@ -253,26 +271,19 @@ impl Batch {
         });
     }
 
-    /// One drink per unit.
+    /// One drink per unit, or why one of them cannot be made.
     fn drinks(&self, order_id: Uuid, items: &[OrderedDrink]) -> Result<Vec<NewDrink>, String> {
-        if !(1..=LIMIT).contains(&items.len()) {
-            return Err(format!("{} lines; 1 to {LIMIT} can be made", items.len()));
-        }
         let mut drinks = Vec::new();
         for (line, item) in (0..).zip(items) {
-            let OrderedDrink {
-                drink,
-                size,
-                quantity,
-            } = item;
-            if !usize::try_from(*quantity).is_ok_and(|units| (1..=LIMIT).contains(&units)) {
-                return Err(format!("{quantity} units; 1 to {LIMIT} can be made"));
-            }
+            let (drink, size) = (&item.drink, &item.size);
             let recipe = self
                 .recipes
                 .get(&(drink.clone(), size.clone()))
                 .ok_or_else(|| format!("no recipe for {drink:?} in {size:?}"))?;
-            drinks.extend((0..*quantity).map(|unit| NewDrink {
+            if !recipe.on_shift {
+                return Err(store::nobody_can(drink, &recipe.skill));
+            }
+            drinks.extend((0..item.quantity).map(|unit| NewDrink {
                 order_id,
                 line,
                 unit,
@@ -281,6 +292,19 @@ impl Batch {
         }
         Ok(drinks)
     }
+}
+
+/// How many units are asked for in all, or what is asked for that no order may hold.
+fn units(items: &[OrderedDrink]) -> Result<i32, String> {
+    if !(1..=LIMIT).contains(&items.len()) {
+        return Err(format!("{} lines; 1 to {LIMIT} can be made", items.len()));
+    }
+    for OrderedDrink { quantity, .. } in items {
+        if !usize::try_from(*quantity).is_ok_and(|units| (1..=LIMIT).contains(&units)) {
+            return Err(format!("{quantity} units; 1 to {LIMIT} can be made"));
+        }
+    }
+    Ok(items.iter().map(|item| item.quantity).sum())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! [`events`] hears of a paid order and [`store`] makes a ticket of it, with a drink per
 //! unit. [`brewing`] has the drinks made: [`workforce`] says who brews what, and
 //! [`store`] leases and books. [`ticket`] says what may happen to a ticket; each of its
-//! revisions is told on Kafka as `announce` words it. `grpc` lets people look.
+//! revisions is told on Kafka as `announce` words it. What nobody can make, [`hopeless`]
+//! gives up. `grpc` lets people look.
 //!
 //! ```text
 //!  orders.v1 ─▶ inbox ─ events ─▶ tickets, drinks ◀─ brewing
@@ -23,6 +24,8 @@ mod dropped;
 pub mod events;
 // What people ask.
 mod grpc;
+/// Giving up what cannot be made.
+pub mod hopeless;
 /// The SQL.
 pub mod store;
 /// The state machine.
@@ -130,12 +133,15 @@ async fn start(
         relay_waker.clone(),
         config.relay,
     )?;
+    let attempts = config.brewing.drink_attempts;
+    let hopeless = hopeless::run(pool.clone(), attempts, relay_waker.clone(), drained.clone());
     let workforce = Workforce::new(pool, &config.brewing, workforce_waker, relay_waker);
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
     let writers = Arc::new(quiet.clone().drop_guard());
     let workforce = holding(writers.clone(), workforce.run(drained.clone()));
     tasks.spawn("workforce", workforce);
+    tasks.spawn("hopeless", holding(writers.clone(), hopeless));
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));

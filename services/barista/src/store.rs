@@ -10,10 +10,12 @@
 
 // Booking drinks as made, and handing them back.
 mod book;
+// Ending tickets before they are made.
+mod end;
+// Finding drinks that nobody will make.
+mod hopeless;
 /// Reading for people: tickets and baristas.
 pub mod list;
-// Giving up on tickets.
-mod fail;
 // Paid orders become tickets.
 mod queue;
 // Giving drinks to baristas.
@@ -24,7 +26,8 @@ mod tell;
 mod tickets;
 
 pub use book::{book_drinks, hand_back};
-pub use fail::fail;
+pub use end::end;
+pub use hopeless::{lock_hopeless, nobody_can};
 pub use queue::{NewDrink, NewTicket, Recipe, queue, raise_order_revisions, recipes};
 pub use take::{Lease, Terms, take_drinks};
 pub use tell::tell_again;

@@ -24,6 +24,8 @@ pub struct Ticket {
     pub drinks_made: i32,
     /// Why it cannot be made; of a FAILED ticket only.
     pub fail_reason: Option<String>,
+    /// Whether a wish to cancel came too late. Once true, it stays so.
+    pub cancel_refused: bool,
     /// The order's trace.
     pub trace: TraceContext,
 }
@@ -37,7 +39,9 @@ pub enum State {
     Started,
     /// Every drink is booked.
     Ready,
-    /// It will not be made.
+    /// It is not wanted any more.
+    Cancelled,
+    /// It cannot be made.
     Failed,
 }
 
@@ -48,6 +52,10 @@ pub enum Event {
     DrinkTaken,
     /// One of its drinks was booked as made.
     DrinkBooked,
+    /// The customer wants to cancel: whether it is too late is decided here.
+    CancelRequested,
+    /// Reception has cancelled the order, whatever was begun of it.
+    OrderCancelled,
     /// The order will not be made.
     CannotBeMade {
         /// Why, for people.
@@ -75,8 +83,10 @@ pub enum Why {
     DrinksLeft,
     /// Every drink is made: too late to give up.
     AlreadyMade,
-    /// The ticket has failed: whatever is still made of it is wasted.
-    AlreadyFailed,
+    /// That it is too late to cancel was said before.
+    AlreadyRefused,
+    /// It is cancelled or has failed: whatever is still made of it is wasted.
+    AlreadyOver,
 }
 
 /// An event that contradicts what was decided.
@@ -101,12 +111,21 @@ impl Ticket {
             drinks_total,
             drinks_made: 0,
             fail_reason: None,
+            cancel_refused: false,
             trace,
         }
     }
 
-    /// A ticket of an order that will not be made, and had none: a tombstone. A PAID that
+    /// A ticket of an order that was cancelled before it had one: a tombstone. A PAID that
     /// comes later meets it.
+    pub fn cancelled(order_id: Uuid, trace: TraceContext) -> Self {
+        Self {
+            state: State::Cancelled,
+            ..Self::queued(order_id, 0, trace)
+        }
+    }
+
+    /// The same of an order that cannot be made.
     pub fn failed(order_id: Uuid, reason: String, trace: TraceContext) -> Self {
         Self {
             state: State::Failed,
@@ -128,10 +147,15 @@ impl Ticket {
                     ..self.moved(State::Failed)
                 })
             }
-            (State::Ready, Event::CannotBeMade { .. }) => {
+            (State::Queued, Event::CancelRequested)
+            | (State::Queued | State::Started, Event::OrderCancelled) => {
+                Transition::Applied(self.moved(State::Cancelled))
+            }
+            (State::Started | State::Ready, Event::CancelRequested) => self.refuse_to_cancel(),
+            (State::Ready, Event::CannotBeMade { .. } | Event::OrderCancelled) => {
                 Transition::Absorbed(self, Why::AlreadyMade)
             }
-            (State::Failed, _) => Transition::Absorbed(self, Why::AlreadyFailed),
+            (State::Cancelled | State::Failed, _) => Transition::Absorbed(self, Why::AlreadyOver),
             // What is booked was taken before, and nothing is left to take or to book
             // after the last drink.
             (State::Queued, event @ Event::DrinkBooked)
@@ -155,6 +179,18 @@ impl Ticket {
         }
     }
 
+    /// Somebody has begun, and the coffee is paid for.
+    fn refuse_to_cancel(self) -> Transition {
+        if self.cancel_refused {
+            return Transition::Absorbed(self, Why::AlreadyRefused);
+        }
+        let state = self.state;
+        Transition::Applied(Self {
+            cancel_refused: true,
+            ..self.moved(state)
+        })
+    }
+
     fn moved(self, state: State) -> Self {
         let revision = self.revision + 1;
         Self {
@@ -166,12 +202,27 @@ impl Ticket {
 }
 
 impl State {
+    /// All of them.
+    const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Started,
+        Self::Ready,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
+    /// Whether it was given up: nothing of it is to be made any more.
+    pub fn is_given_up(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Failed)
+    }
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "QUEUED",
             Self::Started => "STARTED",
             Self::Ready => "READY",
+            Self::Cancelled => "CANCELLED",
             Self::Failed => "FAILED",
         }
     }
@@ -186,7 +237,7 @@ impl FromStr for State {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        [Self::Queued, Self::Started, Self::Ready, Self::Failed]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| UnknownState(text.to_owned()))
@@ -196,95 +247,4 @@ impl FromStr for State {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ticket(state: State, drinks_made: i32) -> Ticket {
-        Ticket {
-            state,
-            drinks_made,
-            revision: 7,
-            ..Ticket::queued(Uuid::nil(), 2, TraceContext::default())
-        }
-    }
-
-    /// The ticket before, the event, and what is expected: the state after, `=`
-    /// (absorbed) or `!` (refused), and the drinks made after.
-    const TABLE: &[(State, i32, Event, &str, i32)] = &[
-        (State::Queued, 0, Event::DrinkTaken, "STARTED", 0),
-        (State::Queued, 0, Event::DrinkBooked, "!", 0),
-        (State::Started, 0, Event::DrinkTaken, "=", 0),
-        (State::Started, 0, Event::DrinkBooked, "=", 1),
-        (State::Started, 1, Event::DrinkTaken, "=", 1),
-        (State::Started, 1, Event::DrinkBooked, "READY", 2),
-        (State::Ready, 2, Event::DrinkTaken, "!", 2),
-        (State::Ready, 2, Event::DrinkBooked, "!", 2),
-        (State::Queued, 0, GIVEN_UP, "FAILED", 0),
-        (State::Started, 1, GIVEN_UP, "FAILED", 1),
-        (State::Ready, 2, GIVEN_UP, "=", 2),
-        (State::Failed, 1, GIVEN_UP, "=", 1),
-        (State::Failed, 1, Event::DrinkTaken, "=", 1),
-        (State::Failed, 1, Event::DrinkBooked, "=", 1),
-    ];
-
-    const GIVEN_UP: Event = Event::CannotBeMade {
-        reason: String::new(),
-    };
-
-    #[test]
-    fn every_state_meets_every_event_as_the_table_says() {
-        for (state, made, event, expected, made_after) in TABLE {
-            let (state, made, made_after) = (*state, *made, *made_after);
-            let before = ticket(state, made);
-            let (found, after) = match before.clone().apply(event.clone()) {
-                Transition::Applied(after) => {
-                    assert_eq!(after.revision, 8, "{state:?} {event:?}");
-                    (after.state.as_str(), after)
-                }
-                Transition::Absorbed(after, _) => {
-                    assert_eq!(
-                        (after.state, after.revision),
-                        (state, 7),
-                        "{state:?} {event:?}"
-                    );
-                    ("=", after)
-                }
-                Transition::Refused(_) => ("!", before),
-            };
-            assert_eq!(
-                (found, after.drinks_made),
-                (*expected, made_after),
-                "{state:?} {event:?} with {made} made"
-            );
-        }
-    }
-
-    #[test]
-    fn a_ticket_is_told_of_three_times_however_many_drinks_it_has() {
-        let drinks = 5;
-        let mut ticket = Ticket::queued(Uuid::nil(), drinks, TraceContext::default());
-        let mut told = vec![ticket.state];
-        let taken = (0..drinks).map(|_| Event::DrinkTaken);
-        let booked = (0..drinks).map(|_| Event::DrinkBooked);
-        for event in taken.chain(booked) {
-            ticket = match ticket.apply(event) {
-                Transition::Applied(ticket) => {
-                    told.push(ticket.state);
-                    ticket
-                }
-                Transition::Absorbed(ticket, _) => ticket,
-                Transition::Refused(illegal) => panic!("{illegal}"),
-            };
-        }
-        assert_eq!(told, [State::Queued, State::Started, State::Ready]);
-        assert_eq!((ticket.revision, ticket.drinks_made), (3, drinks));
-    }
-
-    #[test]
-    fn states_are_stored_under_names_that_are_read_back() {
-        for state in [State::Queued, State::Started, State::Ready, State::Failed] {
-            assert_eq!(state.as_str().parse::<State>().ok(), Some(state));
-        }
-        assert!("BREWED".parse::<State>().is_err());
-    }
-}
+mod tests;

@@ -43,7 +43,7 @@ pub enum Changed {
     Unknown,
 }
 
-/// Records what became of charges.
+/// Records what became of charges, and what customers want.
 pub struct Recording {
     /// Wakes the relay.
     pub waker: Waker,
@@ -110,11 +110,11 @@ pub fn now() -> DateTime<Utc> {
 /// Applies one change to a locked order, in memory.
 fn fold(locked: &mut Locked, change: &Change) -> Changed {
     let heard = change.ticket_revision.unwrap_or(0);
-    // A ticket that is given up ends its order whatever its revision: a barista that has
-    // lost its book counts from one again.
+    // A ticket that is given up or made has the last word whatever its revision: a barista
+    // that has lost its book counts from one again, and gets no further than that.
     let last_word = matches!(
         change.event,
-        Event::CannotBeMade { .. } | Event::CancelAccepted
+        Event::CannotBeMade { .. } | Event::CancelAccepted | Event::Made { .. }
     );
     if change.ticket_revision.is_some() && heard <= locked.ticket_revision && !last_word {
         return Changed::Absorbed(locked.order.clone());

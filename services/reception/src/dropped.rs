@@ -17,6 +17,8 @@ use uuid::Uuid;
 const PAID: &str = "coffeeshop.reception.v1.OrderPaid";
 /// What asks it again.
 const OVERDUE: &str = "coffeeshop.reception.v1.OrderOverdue";
+/// What asks it to cancel.
+const CANCEL_REQUESTED: &str = "coffeeshop.reception.v1.OrderCancelRequested";
 /// What makes it stop.
 const FAILED: &str = "coffeeshop.reception.v1.OrderFailed";
 
@@ -46,7 +48,8 @@ impl GiveUp for Tickets {
         let order_id = event.order_id;
         match event.event_type.as_str() {
             PAID if is_paid(conn, order_id).await? => cannot_be_made(conn, event, reason).await,
-            OVERDUE => Ok(Consequence::MayWait(format!(
+            // The next question says it, too.
+            OVERDUE | CANCEL_REQUESTED => Ok(Consequence::MayWait(format!(
                 "Order {order_id} is asked after again."
             ))),
             FAILED => Ok(Consequence::MayWait(format!(

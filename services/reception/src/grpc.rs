@@ -6,6 +6,8 @@ mod answer;
 mod request;
 /// One `WatchOrder` stream.
 mod watching;
+/// Errors of `CancelOrder` and `CollectOrder`.
+mod wishing;
 
 use crate::{
     counter::Counter,
@@ -13,6 +15,7 @@ use crate::{
     place_order::{self, place_order},
     store::read,
     watch::Watchers,
+    wish,
 };
 use futures::{Stream, StreamExt as _};
 use lifecycle::{Stop, postgres::bounded};
@@ -175,16 +178,32 @@ impl ReceptionService for Reception {
 
     async fn cancel_order(
         &self,
-        _: Request<wire::CancelOrderRequest>,
+        request: Request<wire::CancelOrderRequest>,
     ) -> Result<Response<wire::CancelOrderResponse>, Status> {
-        Err(not_implemented("CancelOrder"))
+        let patience = rpc::deadline::remaining(&request).unwrap_or(DEFAULT_DEADLINE);
+        let (order_id, reason) = request::cancel_order(request.into_inner())?;
+        about(order_id);
+        let order = wish::cancel(&self.counter, order_id, reason, patience)
+            .await
+            .map_err(|error| wishing::error(&error, "ORDER_NOT_CANCELLABLE"))?;
+        Ok(Response::new(wire::CancelOrderResponse {
+            order: Some(answer::order(order)),
+        }))
     }
 
     async fn collect_order(
         &self,
-        _: Request<wire::CollectOrderRequest>,
+        request: Request<wire::CollectOrderRequest>,
     ) -> Result<Response<wire::CollectOrderResponse>, Status> {
-        Err(not_implemented("CollectOrder"))
+        let patience = rpc::deadline::remaining(&request).unwrap_or(DEFAULT_DEADLINE);
+        let order_id = request::collect_order(&request.into_inner())?;
+        about(order_id);
+        let order = wish::collect(&self.counter, order_id, patience)
+            .await
+            .map_err(|error| wishing::error(&error, "ORDER_NOT_READY"))?;
+        Ok(Response::new(wire::CollectOrderResponse {
+            order: Some(answer::order(order)),
+        }))
     }
 }
 
@@ -300,11 +319,6 @@ fn not_found(order_id: &str) -> Status {
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn store_error(error: sqlx::Error) -> Status {
     status::from_sqlx(&error)
-}
-
-fn not_implemented(call: &str) -> Status {
-    let message = format!("{call} is not built yet");
-    status::error(Code::Unimplemented, "NOT_IMPLEMENTED", message, &[])
 }
 
 /// A request that was refused without a violation: a bug of ours.

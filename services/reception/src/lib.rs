@@ -4,8 +4,9 @@
 //! [`place_order`] stores it, has it charged by [`payment`] and records the outcome
 //! through [`change`], by the rules of [`order`]. What [`settle`] finds owed, what
 //! [`payment_window`] gives up and what [`events`] hears from the barista goes the same
-//! way. `announce` says every change on Kafka, [`reconcile`] says it again when nothing
-//! is heard, and `watch` wakes those who look on.
+//! way, and so does what customers want of it later: [`wish`]. `announce` says every
+//! change on Kafka, [`reconcile`] says it again when nothing is heard, and `watch` wakes
+//! those who look on.
 
 /// What is said about an order on Kafka.
 mod announce;
@@ -41,6 +42,8 @@ pub mod settle;
 pub mod store;
 /// Who looks on.
 mod watch;
+/// What customers want of an order that is placed.
+pub mod wish;
 
 use anyhow::Context as _;
 use config::Config;

@@ -159,7 +159,7 @@ pub async fn record(
 }
 
 /// The order with its history, if the database still answers.
-async fn whole(counter: &Counter, order: Order) -> Order {
+pub(crate) async fn whole(counter: &Counter, order: Order) -> Order {
     let read = async {
         let mut conn = counter.pool.acquire().await?;
         read::by_id(&mut conn, order.order_id).await

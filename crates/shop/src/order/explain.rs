@@ -8,6 +8,9 @@ use tonic_types::StatusExt as _;
 pub(crate) fn error(status: &Status) -> Error {
     let advice = match reason(status).as_str() {
         "INVALID_REQUEST" => "What can be ordered: grpcurl … ReceptionService/ListMenuItems",
+        "ORDER_NOT_CANCELLABLE" => "Nothing has changed: its coffee is made, or it is over.",
+        "ORDER_NOT_READY" => "Nothing has changed. `shop order` waits until an order is READY.",
+        "ORDER_NOT_FOUND" => "The id is what `shop order` prints.",
         "PAYMENT_DECLINED" => "Nothing was charged. Order again with another --payment-token.",
         _ => "`shop status` shows what is ill, `shop logs reception` what it says.",
     };

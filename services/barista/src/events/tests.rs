@@ -56,8 +56,15 @@ fn batch(known: &[(Uuid, i64)]) -> Batch {
         size: "small".into(),
         skill: "tea".into(),
         brew_time_ms: 3000,
+        on_shift: true,
     };
-    Batch::new(known.to_vec(), vec![recipe])
+    let nobodys = Recipe {
+        drink: "filter".into(),
+        skill: "filter".into(),
+        on_shift: false,
+        ..recipe.clone()
+    };
+    Batch::new(known.to_vec(), vec![recipe, nobodys])
 }
 
 fn outcome(batch: &mut Batch, event: &OrderEvent) -> Outcome {
@@ -66,6 +73,21 @@ fn outcome(batch: &mut Batch, event: &OrderEvent) -> Outcome {
         Err(Skipped::NotOurs) => Outcome::Absorbed(Absorbed::NotOurs),
         Err(Skipped::DeadLetter(reason)) => Outcome::DeadLetter(reason),
     }
+}
+
+/// A wish to cancel it.
+fn cancel(state: OrderState, revision: i64) -> OrderEvent {
+    let mut event = tea(state, revision);
+    let snapshot = event.snapshot.as_mut().expect("it has one");
+    snapshot.set_cancel_state(CancelState::Requested);
+    event
+}
+
+fn only_ticket(batch: &Batch) -> &NewTicket {
+    let [ticket] = &batch.new[..] else {
+        panic!("one ticket was expected: {:?}", batch.new);
+    };
+    ticket
 }
 
 fn reason(event: &OrderEvent) -> String {
@@ -133,9 +155,7 @@ fn an_order_that_failed_before_it_was_paid_leaves_a_tombstone() {
     assert_eq!(outcome(&mut batch, &failed), Outcome::Done);
     let late = outcome(&mut batch, &tea(OrderState::Paid, 2));
     assert_eq!(late, Outcome::Absorbed(Absorbed::Stale));
-    let [tombstone] = &batch.new[..] else {
-        panic!("one ticket was expected: {:?}", batch.new);
-    };
+    let tombstone = only_ticket(&batch);
     assert_eq!(tombstone.ticket.state, State::Failed);
     assert_eq!(tombstone.ticket.fail_reason.as_deref(), Some("no milk"));
     assert!(tombstone.drinks.is_empty());
@@ -149,16 +169,66 @@ fn an_order_that_failed_takes_its_ticket_along() {
     let again = outcome(&mut batch, &failed);
     assert_eq!(again, Outcome::Absorbed(Absorbed::Stale));
     assert!(batch.new.is_empty());
-    assert!(batch.failed[&ORDER].contains("given it up"));
+    let reason = "reception has given it up".to_owned();
+    assert_eq!(batch.ends[&ORDER], ticket::Event::CannotBeMade { reason });
 }
 
 #[test]
-fn what_cannot_be_made_says_why() {
+fn what_cannot_be_made_is_a_ticket_that_says_why() {
+    for (drink, why) in [
+        ("mate", r#"no recipe for "mate" in "small""#),
+        (
+            "filter",
+            r#"nobody on shift can make "filter", which takes the skill "filter""#,
+        ),
+    ] {
+        let mut batch = batch(&[]);
+        let paid = event(OrderState::Paid, 2, vec![item("tea", 1), item(drink, 1)]);
+        assert_eq!(outcome(&mut batch, &paid), Outcome::Done);
+        let failed = only_ticket(&batch);
+        assert_eq!(failed.ticket.state, State::Failed);
+        assert_eq!(failed.ticket.fail_reason.as_deref(), Some(why));
+        assert!(failed.drinks.is_empty());
+    }
+}
+
+#[test]
+fn a_wish_to_cancel_without_a_ticket_leaves_a_tombstone_that_paid_meets() {
+    for wish in [cancel(OrderState::Paid, 3), tea(OrderState::Cancelled, 3)] {
+        let mut batch = batch(&[]);
+        assert_eq!(outcome(&mut batch, &wish), Outcome::Done);
+        let late = outcome(&mut batch, &tea(OrderState::Paid, 2));
+        assert_eq!(late, Outcome::Absorbed(Absorbed::Stale));
+        let tombstone = only_ticket(&batch);
+        assert_eq!(tombstone.ticket.state, State::Cancelled);
+        assert!(tombstone.drinks.is_empty());
+    }
+}
+
+#[test]
+fn a_wish_to_cancel_is_put_to_the_ticket_once() {
+    let mut batch = batch(&[(ORDER, 2)]);
+    let wish = cancel(OrderState::Paid, 3);
+    assert_eq!(outcome(&mut batch, &wish), Outcome::Done);
+    let again = outcome(&mut batch, &wish);
+    assert_eq!(again, Outcome::Absorbed(Absorbed::Stale));
+    assert_eq!(batch.ends[&ORDER], ticket::Event::CancelRequested);
+    assert!(batch.new.is_empty() && batch.asked.is_empty());
+}
+
+#[test]
+fn a_question_after_a_wish_to_cancel_is_put_to_the_ticket_and_answered() {
+    let mut batch = batch(&[(ORDER, 3)]);
+    let mut question = cancel(OrderState::Paid, 3);
+    question.event = overdue(OrderState::Paid, 3).event;
+    assert_eq!(outcome(&mut batch, &question), Outcome::Done);
+    assert_eq!(batch.ends[&ORDER], ticket::Event::CancelRequested);
+    assert_eq!(batch.asked, BTreeSet::from([ORDER]));
+}
+
+#[test]
+fn what_no_order_may_hold_says_why() {
     let paid = |items| reason(&event(OrderState::Paid, 2, items));
-    assert_eq!(
-        paid(vec![item("mate", 1)]),
-        "no recipe for \"mate\" in \"small\""
-    );
     assert_eq!(paid(vec![]), "0 lines; 1 to 20 can be made");
     assert_eq!(
         paid(vec![item("tea", 1); 21]),
@@ -173,12 +243,8 @@ fn what_cannot_be_made_says_why() {
 
 #[test]
 fn what_is_not_understood_is_not_dropped() {
-    for state in [OrderState::Unspecified, OrderState::Cancelled] {
-        assert!(
-            reason(&tea(state, 3)).ends_with("is not handled"),
-            "{state:?}"
-        );
-    }
+    let unspecified = reason(&tea(OrderState::Unspecified, 3));
+    assert!(unspecified.ends_with("is not handled"), "{unspecified}");
     let with = |change: fn(&mut OrderEvent)| {
         let mut event = tea(OrderState::Paid, 2);
         change(&mut event);
@@ -190,13 +256,6 @@ fn what_is_not_understood_is_not_dropped() {
     assert_eq!(
         with(|e| e.snapshot.as_mut().expect("it has one").state = 99),
         "unknown order state 99"
-    );
-    assert_eq!(
-        with(|e| {
-            let snapshot = e.snapshot.as_mut().expect("it has one");
-            snapshot.set_cancel_state(CancelState::Requested);
-        }),
-        "this version cannot cancel"
     );
 }
 

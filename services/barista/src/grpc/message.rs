@@ -113,6 +113,8 @@ fn ticket(drinks: &[TicketDrink]) -> Option<wire::Ticket> {
         drinks: drinks.iter().filter_map(drink).collect(),
         create_time: Some(timestamp(ticket.create_time)),
         update_time: Some(timestamp(ticket.update_time)),
+        cancel_refused: ticket.cancel_refused,
+        fail_reason: ticket.fail_reason.clone().unwrap_or_default(),
     })
 }
 
@@ -173,6 +175,8 @@ mod tests {
                 order_id: Uuid::from_u128(order),
                 state: "QUEUED".into(),
                 revision: 1,
+                fail_reason: None,
+                cancel_refused: false,
                 create_time: chrono::DateTime::UNIX_EPOCH,
                 update_time: chrono::DateTime::UNIX_EPOCH,
             },

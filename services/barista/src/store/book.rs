@@ -20,8 +20,10 @@ pub async fn book_drinks(conn: &mut PgConnection, brewed: &[Lease]) -> sqlx::Res
     let tickets = tickets::lock(conn, &column(brewed, |lease| lease.order_id)).await?;
     let made = make(conn, brewed).await?;
     let in_time: Vec<bool> = column(brewed, |lease| made.contains(&key(lease)));
-    let orders = made.iter().map(|(order_id, ..)| *order_id);
-    tickets::advance(conn, tickets, Event::DrinkBooked, orders).await?;
+    let booked = made
+        .iter()
+        .map(|(order_id, ..)| (*order_id, Event::DrinkBooked));
+    tickets::advance(conn, tickets, booked).await?;
     Ok(in_time)
 }
 

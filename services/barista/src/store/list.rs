@@ -38,6 +38,10 @@ pub struct TicketHead {
     pub state: String,
     /// Its revision.
     pub revision: i64,
+    /// Why it cannot be made, if it cannot.
+    pub fail_reason: Option<String>,
+    /// Whether a wish to cancel came too late.
+    pub cancel_refused: bool,
     /// When it was queued.
     pub create_time: DateTime<Utc>,
     /// When it last changed.
@@ -55,9 +59,9 @@ pub async fn tickets(
     limit: i64,
 ) -> sqlx::Result<Vec<TicketDrink>> {
     sqlx::query_as(
-        "select t.order_id, t.state, t.revision, t.create_time, t.update_time, \
-             d.line, d.unit, d.drink, d.size, d.state as drink_state, d.barista_id, d.attempt, \
-             d.made_time \
+        "select t.order_id, t.state, t.revision, t.fail_reason, t.cancel_refused, t.create_time, \
+             t.update_time, d.line, d.unit, d.drink, d.size, d.state as drink_state, d.barista_id, \
+             d.attempt, d.made_time \
          from (select * from tickets \
                where ($1::text is null or state = $1) and ($2::uuid is null or order_id < $2) \
                order by order_id desc limit $3) as t \

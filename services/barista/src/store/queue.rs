@@ -18,19 +18,25 @@ pub struct Recipe {
     pub skill: String,
     /// How long it takes.
     pub brew_time_ms: i32,
+    /// Whether somebody on shift has the skill.
+    pub on_shift: bool,
 }
 
 /// All recipes: some dozens of rows.
 pub async fn recipes(conn: &mut PgConnection) -> sqlx::Result<Vec<Recipe>> {
-    sqlx::query_as("select drink, size, skill, brew_time_ms from recipes")
-        .fetch_all(conn)
-        .await
+    sqlx::query_as(
+        "select drink, size, skill, brew_time_ms, \
+             exists (select from baristas b where r.skill = any(b.skills)) as on_shift \
+         from recipes r",
+    )
+    .fetch_all(conn)
+    .await
 }
 
-/// A ticket to be stored, with its drinks; a FAILED one has none.
+/// A ticket to be stored, with its drinks; one that is given up has none.
 #[derive(Clone, Debug)]
 pub struct NewTicket {
-    /// QUEUED or FAILED, at its first revision.
+    /// QUEUED, CANCELLED or FAILED, at its first revision.
     pub ticket: Ticket,
     /// The revision of the order that it goes by.
     pub order_revision: i64,

@@ -3,7 +3,8 @@
 //! Problem: many processes hand out drinks at the same time, any of them may die with
 //! drinks in hand, and a barista has two hands for one drink.
 //! Guarantee: a drink is with one barista, and a barista with one drink, at a time. A
-//! drink whose lease ran out is open to all again, and its barista is free.
+//! drink whose lease ran out is open to all again, until it has run out too often, and its
+//! barista is free.
 //! Not guaranteed: that a barista whose order was given up has put its drink down before
 //! the next one. Nor that a drink is brewed once. Who brews on after the lease wastes the
 //! coffee; the booking decides, by the attempt.
@@ -36,6 +37,8 @@ pub struct Terms {
     pub scale: f64,
     /// How much longer than its brew time a drink may take.
     pub margin: Duration,
+    /// How many leases on a drink may run out until nobody takes it any more.
+    pub attempts: i32,
 }
 
 /// A drink in the hands of a barista, for a while.
@@ -69,10 +72,12 @@ pub async fn take_drinks(conn: &mut PgConnection, terms: &Terms) -> sqlx::Result
     if free.is_empty() {
         return Ok(Vec::new());
     }
-    let (open, tickets) = lock_open_drinks(conn, &free).await?;
+    let (open, tickets) = lock_open_drinks(conn, terms, &free).await?;
     let leases = lease(conn, terms, workforce::assign(free, open), &tickets).await?;
-    let orders = leases.iter().map(|lease| lease.order_id);
-    tickets::advance(conn, tickets, Event::DrinkTaken, orders).await?;
+    let taken = leases
+        .iter()
+        .map(|lease| (lease.order_id, Event::DrinkTaken));
+    tickets::advance(conn, tickets, taken).await?;
     Ok(leases)
 }
 
@@ -80,8 +85,8 @@ pub async fn take_drinks(conn: &mut PgConnection, terms: &Terms) -> sqlx::Result
 /// slow.
 async fn reopen_expired(conn: &mut PgConnection) -> sqlx::Result<()> {
     let reopened = sqlx::query(
-        "update drinks d set state = 'WAITING', barista_id = null, lease_owner = null, \
-             lease_expire_time = null, start_time = null \
+        "update drinks d set state = 'WAITING', lapses = d.lapses + 1, barista_id = null, \
+             lease_owner = null, lease_expire_time = null, start_time = null \
          from (select order_id, line, unit from drinks \
                where state = 'BREWING' and lease_expire_time < now() \
                for update skip locked) as expired \
@@ -117,6 +122,7 @@ async fn lock_free_baristas(conn: &mut PgConnection) -> sqlx::Result<Vec<Barista
 /// tickets.
 async fn lock_open_drinks(
     conn: &mut PgConnection,
+    terms: &Terms,
     free: &[Barista],
 ) -> sqlx::Result<(Vec<Open>, Locked)> {
     let mut hands: BTreeMap<&str, i64> = BTreeMap::new();
@@ -128,14 +134,15 @@ async fn lock_open_drinks(
          cross join lateral ( \
              select d.line, d.unit, d.drink, d.size, d.skill, d.brew_time_ms, t.order_id, \
                  t.state, t.revision, t.drinks_total, t.drinks_made, t.fail_reason, \
-                 t.traceparent, t.tracestate \
+                 t.cancel_refused, t.traceparent, t.tracestate \
              from drinks d join tickets t on t.order_id = d.order_id \
-             where d.state = 'WAITING' and d.skill = h.skill \
+             where d.state = 'WAITING' and d.skill = h.skill and d.lapses < $3 \
              order by d.order_id, d.line, d.unit limit h.hands \
              for update of d, t skip locked) as w",
     )
     .bind(hands.keys().copied().collect::<Vec<_>>())
     .bind(hands.values().copied().collect::<Vec<_>>())
+    .bind(terms.attempts)
     .fetch_all(conn)
     .await?;
     let open = rows.iter().map(open).collect::<sqlx::Result<_>>()?;

@@ -15,7 +15,7 @@ pub async fn tell_again(conn: &mut PgConnection, order_ids: &BTreeSet<Uuid>) -> 
     }
     let rows = sqlx::query(
         "select order_id, state, revision, drinks_total, drinks_made, fail_reason, \
-             traceparent, tracestate, update_time \
+             cancel_refused, traceparent, tracestate, update_time \
          from tickets where order_id = any($1)",
     )
     .bind(order_ids.iter().copied().collect::<Vec<_>>())
@@ -27,5 +27,5 @@ pub async fn tell_again(conn: &mut PgConnection, order_ids: &BTreeSet<Uuid>) -> 
 
 fn as_it_stands(row: &PgRow) -> sqlx::Result<Event> {
     let ticket = tickets::ticket(row)?;
-    Ok(announce::revised(&ticket, row.try_get("update_time")?))
+    Ok(announce::stands(&ticket, row.try_get("update_time")?))
 }

@@ -18,8 +18,8 @@ pub(super) type Locked = BTreeMap<Uuid, Ticket>;
 /// Locks tickets. Unknown ids are left out.
 pub(super) async fn lock(conn: &mut PgConnection, order_ids: &[Uuid]) -> sqlx::Result<Locked> {
     let rows = sqlx::query(
-        "select order_id, state, revision, drinks_total, drinks_made, fail_reason, traceparent, \
-             tracestate \
+        "select order_id, state, revision, drinks_total, drinks_made, fail_reason, \
+             cancel_refused, traceparent, tracestate \
          from tickets where order_id = any($1) order by order_id for update",
     )
     .bind(order_ids)
@@ -57,6 +57,7 @@ pub(super) fn ticket(row: &PgRow) -> sqlx::Result<Ticket> {
         drinks_total: row.try_get("drinks_total")?,
         drinks_made: row.try_get("drinks_made")?,
         fail_reason: row.try_get("fail_reason")?,
+        cancel_refused: row.try_get("cancel_refused")?,
         trace: TraceContext {
             traceparent: row.try_get("traceparent")?,
             tracestate: row.try_get("tracestate")?,
@@ -64,30 +65,31 @@ pub(super) fn ticket(row: &PgRow) -> sqlx::Result<Ticket> {
     })
 }
 
-/// Lets the same event happen to the ticket of each drink, and writes down what came
-/// of it.
+/// Lets events happen to tickets, in the given sequence, and writes down what came of
+/// them. Returns the new revisions.
 pub(super) async fn advance(
     conn: &mut PgConnection,
     mut locked: Locked,
-    event: Event,
-    drinks: impl Iterator<Item = Uuid>,
-) -> sqlx::Result<()> {
+    happened: impl Iterator<Item = (Uuid, Event)>,
+) -> sqlx::Result<Vec<Ticket>> {
+    let now = now();
     let mut changed = Locked::new();
-    let mut revisions = Vec::new();
-    for order_id in drinks {
+    let (mut revisions, mut events) = (Vec::new(), Vec::new());
+    for (order_id, event) in happened {
         let Some(before) = changed
             .remove(&order_id)
             .or_else(|| locked.remove(&order_id))
         else {
             continue;
         };
-        let after = match before.clone().apply(event.clone()) {
+        let after = match before.clone().apply(event) {
             Transition::Applied(after) => {
+                events.push(announce::changed(before.state, &after, now));
                 revisions.push(after.clone());
                 after
             }
             Transition::Absorbed(after, _) => after,
-            // The drink is what it is; only its ticket stays behind. To fail here would
+            // What happened has happened; only the ticket stays behind. To fail here would
             // hold up every other order for ever.
             Transition::Refused(illegal) => {
                 tracing::error!(error = %illegal, order.id = %order_id, "ticket not changed");
@@ -97,17 +99,9 @@ pub(super) async fn advance(
         changed.insert(order_id, after);
     }
     let changed: Vec<Ticket> = changed.into_values().collect();
-    write(conn, &changed, &revisions).await
-}
-
-async fn write(
-    conn: &mut PgConnection,
-    changed: &[Ticket],
-    revisions: &[Ticket],
-) -> sqlx::Result<()> {
-    let now = now();
-    update(conn, changed, revisions, now).await?;
-    announce(conn, revisions, now).await
+    update(conn, &changed, &revisions, now).await?;
+    outbox::append(conn, &events).await?;
+    Ok(revisions)
 }
 
 /// The time in whole microseconds, as Postgres keeps it: an event and its history entry
@@ -128,9 +122,10 @@ async fn update(
              insert into ticket_history (order_id, revision, state, time) \
              select *, $8 from unnest($5::uuid[], $6::bigint[], $7::text[])) \
          update tickets t set state = c.state, revision = c.revision, \
-             drinks_made = c.drinks_made, fail_reason = c.fail_reason, update_time = $8 \
-         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::integer[], $9::text[]) \
-             as c (order_id, state, revision, drinks_made, fail_reason) \
+             drinks_made = c.drinks_made, fail_reason = c.fail_reason, \
+             cancel_refused = c.cancel_refused, update_time = $8 \
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::integer[], $9::text[], $10::bool[]) \
+             as c (order_id, state, revision, drinks_made, fail_reason, cancel_refused) \
          where t.order_id = c.order_id",
     )
     .bind(column(changed, |t| t.order_id))
@@ -142,17 +137,18 @@ async fn update(
     .bind(column(revisions, |t| t.state.as_str()))
     .bind(now)
     .bind(column(changed, |t| t.fail_reason.clone()))
+    .bind(column(changed, |t| t.cancel_refused))
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Writes an event for each of these revisions.
+/// Writes an event for each of these tickets, which are new.
 pub(super) async fn announce(
     conn: &mut PgConnection,
-    revisions: &[Ticket],
+    tickets: &[Ticket],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let events = column(revisions, |ticket| announce::revised(ticket, now));
+    let events = column(tickets, |ticket| announce::stands(ticket, now));
     outbox::append(conn, &events).await
 }

@@ -10,7 +10,13 @@ const LIFE: [State; 3] = [State::Queued, State::Started, State::Ready];
 fn events() -> Vec<Event> {
     let reason = "no recipe".to_owned();
     let given_up = Event::CannotBeMade { reason };
-    vec![Event::DrinkTaken, Event::DrinkBooked, given_up]
+    vec![
+        Event::DrinkTaken,
+        Event::DrinkBooked,
+        Event::CancelRequested,
+        Event::OrderCancelled,
+        given_up,
+    ]
 }
 
 fn rank(state: State) -> usize {
@@ -44,7 +50,9 @@ proptest! {
         for event in events {
             match before.clone().apply(event.clone()) {
                 Transition::Applied(after) => {
-                    prop_assert!(rank(after.state) > rank(before.state), "{:?} {:?}", before.state, event);
+                    let refused = after.cancel_refused && !before.cancel_refused && after.state == before.state;
+                    prop_assert!(refused || rank(after.state) > rank(before.state), "{:?} {:?}", before.state, event);
+                    prop_assert!(after.cancel_refused || !before.cancel_refused);
                     prop_assert_eq!(after.revision, before.revision + 1);
                     prop_assert!(after.drinks_made >= before.drinks_made);
                     before = after;

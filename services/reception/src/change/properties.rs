@@ -50,22 +50,25 @@ proptest! {
 }
 
 #[test]
-fn a_ticket_that_failed_is_heard_whatever_its_revision() {
-    let mut locked = Locked {
-        order: order(State::Preparing),
-        ticket_revision: 2,
-    };
-    let change = Change {
-        order_id: locked.order.order_id,
-        event: Event::CannotBeMade {
-            reason: "the book was lost".to_owned(),
-        },
-        ticket_revision: Some(1),
-        trace: TraceContext::default(),
-    };
-    assert!(matches!(fold(&mut locked, &change), Changed::Applied(_)));
-    assert_eq!(
-        (locked.order.state, locked.ticket_revision),
-        (State::Failed, 2)
-    );
+fn a_ticket_that_is_over_is_heard_whatever_its_revision() {
+    let reason = "the book was lost".to_owned();
+    let cancel_refused = false;
+    for (event, state) in [
+        (Event::CannotBeMade { reason }, State::Failed),
+        (Event::CancelAccepted, State::Cancelled),
+        (Event::Made { cancel_refused }, State::Ready),
+    ] {
+        let mut locked = Locked {
+            order: order(State::Preparing),
+            ticket_revision: 3,
+        };
+        let change = Change {
+            order_id: locked.order.order_id,
+            event,
+            ticket_revision: Some(1),
+            trace: TraceContext::default(),
+        };
+        assert!(matches!(fold(&mut locked, &change), Changed::Applied(_)));
+        assert_eq!((locked.order.state, locked.ticket_revision), (state, 3));
+    }
 }

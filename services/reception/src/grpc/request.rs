@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 const MAX_NAME_CHARS: usize = 80;
 const MAX_TOKEN_CHARS: usize = 200;
+const MAX_REASON_CHARS: usize = 200;
 const MAX_LINES: usize = 20;
 const MAX_QUANTITY: i32 = 20;
 const MAX_DRINKS: i64 = 100;
@@ -255,6 +256,25 @@ pub(super) fn watch_order(request: &wire::WatchOrderRequest) -> Result<(OrderId,
     violations.into_result()?;
     id.map(|id| (OrderId(id), request.after_revision))
         .ok_or_else(super::unexplained)
+}
+
+/// Which order to cancel, and why.
+pub(super) fn cancel_order(request: wire::CancelOrderRequest) -> Result<(OrderId, String), Status> {
+    let mut violations = Violations::new();
+    let id = validate::uuid(&mut violations, "order_id", &request.order_id);
+    let reason = request.reason;
+    validate::text(&mut violations, "reason", &reason, MAX_REASON_CHARS, false);
+    violations.into_result()?;
+    id.map(|id| (OrderId(id), reason))
+        .ok_or_else(super::unexplained)
+}
+
+/// Which order to hand over.
+pub(super) fn collect_order(request: &wire::CollectOrderRequest) -> Result<OrderId, Status> {
+    let mut violations = Violations::new();
+    let id = validate::uuid(&mut violations, "order_id", &request.order_id);
+    violations.into_result()?;
+    id.map(OrderId).ok_or_else(super::unexplained)
 }
 
 /// A line of the menu: drink, price and size, in the order of the list.

@@ -5,6 +5,7 @@ use crate::order::{HistoryEntry, Order, OrderId, State};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use std::collections::HashMap;
+use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
 /// The order that a request id placed, and the hash of that request's body.
@@ -58,6 +59,24 @@ pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<
         Some(row) => Ok(Some(with_history(conn, &row).await?)),
         None => Ok(None),
     }
+}
+
+/// The trace that an order began.
+///
+/// # Errors
+/// What the database answers.
+pub async fn trace(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<TraceContext>> {
+    let row = sqlx::query("select traceparent, tracestate from orders where order_id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| {
+        Ok(TraceContext {
+            traceparent: row.try_get("traceparent")?,
+            tracestate: row.try_get("tracestate")?,
+        })
+    })
+    .transpose()
 }
 
 async fn with_history(conn: &mut PgConnection, row: &PgRow) -> sqlx::Result<Order> {
