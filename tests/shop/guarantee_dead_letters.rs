@@ -13,7 +13,7 @@ use proto::{
 use rdkafka::{Message as _, message::OwnedMessage};
 use shop::{
     customers::latte,
-    harness::{Hosted, Options, Shop, eventually},
+    harness::{Hosted, Options, Shop, UNSENT, eventually},
     services::Service,
 };
 use sqlx::PgPool;
@@ -114,6 +114,8 @@ async fn an_order_whose_event_is_never_published_fails_with_its_money_back() {
     assert_eq!((letter.partition, letter.offset), (None, None));
     let dropped = give_up(&shop.reception, &letter, "Kafka will not have it").await;
     assert_eq!(dropped.consequence(), DropConsequence::OrderFails);
+    // Both events lie there before the barista begins: it must not have brewed by the second.
+    until(&shop.reception_pool(), UNSENT, 0).await;
     // It did go through, which is what nobody can know of an answer that was lost.
     shop.barista.start().await.expect("it starts");
     let failed = until_money_is(&shop, &order, RefundState::Done).await;

@@ -14,7 +14,7 @@ use reception::{
 };
 use shop::{
     customers::latte,
-    harness::{Options, Shop, eventually},
+    harness::{Options, Shop, eventually, patience},
     services::Service,
 };
 use std::time::Duration;
@@ -178,7 +178,8 @@ fn hasty() -> Options {
 
 async fn place_many(shop: &Shop) -> Vec<Order> {
     let customer = shop.customer();
-    let placed = try_join_all((0..MANY).map(|_| customer.place(latte()))).await;
+    let place = |_| customer.place_patiently(latte(), patience());
+    let placed = try_join_all((0..MANY).map(place)).await;
     placed.unwrap_or_else(|status| panic!("not acknowledged: {status:?}"))
 }
 
