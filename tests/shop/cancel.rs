@@ -4,12 +4,14 @@
 //! Both outcomes of each race are forced: where timing would decide, the test is the barista.
 
 use crate::{by_hand::ByHand, count, post::order_id, reason, shift};
+use clap::Parser as _;
 use futures::future::join_all;
 use proto::reception::v1::{
     CancelOrderRequest, CancelState, CollectOrderRequest, Order, OrderState, PaymentState,
     PlaceOrderRequest, RefundState,
 };
 use shop::{
+    cli::Cli,
     customers::{espresso, item, latte},
     harness::{Options, Shop, UNSENT, eventually},
     services::Service,
@@ -219,6 +221,9 @@ async fn however_many_wishes_race_with_the_baristas_every_order_ends_in_one_of_t
         )
     });
     assert_eq!(ends, []);
+    let wasted = "select count(*) from drinks join tickets t using (order_id) \
+        where t.state = 'CANCELLED'";
+    assert_eq!(count(&shop.barista_pool(), wasted).await, 0);
     shop.close().await;
 }
 
@@ -265,6 +270,27 @@ async fn an_order_that_does_not_exist_can_be_neither_cancelled_nor_collected() {
         let resource = refused.get_details_resource_info().expect("it has one");
         assert_eq!(resource.resource_name, nobodys.order_id);
     }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_launcher_cancels_and_collects_and_says_when_it_cannot() {
+    let shop = crate::open().await;
+    shift::occupy(&shop, "espresso").await;
+    let (wanted, unwanted) = (shop.place(latte()).await, shop.place(latte()).await);
+    let early = launch(&shop, "collect", &wanted).await;
+    let early = early.expect_err("it is not made");
+    assert!(early.contains("ORDER_NOT_READY"), "{early}");
+    launch(&shop, "cancel", &unwanted).await.expect("in time");
+    let cancelled = shop.get(&unwanted.order_id).await.expect("it is stored");
+    assert_eq!(cancelled.state(), OrderState::Cancelled);
+
+    shift::release(&shop).await;
+    shop.until_ready(&wanted).await;
+    launch(&shop, "collect", &wanted).await.expect("it is made");
+    let late = launch(&shop, "cancel", &wanted).await;
+    let late = late.expect_err("it is drunk");
+    assert!(late.contains("state COLLECTED"), "{late}");
     shop.close().await;
 }
 
@@ -334,6 +360,14 @@ async fn collect(shop: &Shop, order: &Order) -> Result<Order, Status> {
     let request = CollectOrderRequest { order_id };
     let answer = shop.reception_client().collect_order(request).await?;
     Ok(answer.into_inner().order.expect("the answer holds it"))
+}
+
+/// What somebody types.
+async fn launch(shop: &Shop, what: &str, order: &Order) -> Result<(), String> {
+    let url = shop.reception.url();
+    let words = ["shop", what, &order.order_id, "--reception", &url];
+    let launched = Cli::parse_from(words).run().await;
+    launched.map_err(|error| format!("{error:#}"))
 }
 
 fn turned_down(refused: &Status, reason: &str, state: &str) {
