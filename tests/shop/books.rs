@@ -465,7 +465,8 @@ async fn drop_constraints(shop: &Shop) {
     execute(
         &shop.reception_pool(),
         "alter table order_history drop constraint order_history_pkey; \
-         alter table orders drop constraint orders_refund_owed_without_coffee",
+         alter table orders drop constraint orders_refund_owed_without_coffee, \
+             drop constraint orders_token_only_while_pending",
     )
     .await;
     execute(

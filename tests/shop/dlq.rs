@@ -3,6 +3,7 @@
 use crate::{
     count,
     guarantee_dead_letters::{mend, only_letter, park_an_order},
+    money_back::until_money_is,
 };
 use proto::reception::v1::{OrderState, RefundState};
 use shop::{binaries, harness::Shop};
@@ -28,9 +29,9 @@ async fn what_an_operator_replays_twice_takes_effect_once() {
     assert_eq!(listed.code, Some(0), "{listed:?}");
     let line = listed.out.lines().find(|line| line.starts_with(&id));
     let line = line.unwrap_or_else(|| panic!("{listed:?}"));
-    let no_recipe = r#"no recipe for "latte" in "large""#;
+    let refused_by = "violates check constraint \"not_today\"";
     assert!(
-        ["OrderPaid", &order.order_id, no_recipe]
+        ["OrderPaid", &order.order_id, refused_by]
             .iter()
             .all(|word| line.contains(word)),
         "{line}"
@@ -38,7 +39,7 @@ async fn what_an_operator_replays_twice_takes_effect_once() {
 
     let shown = dlq(&shop, &["show", &id]).await;
     let payload = "drink: \"latte\"";
-    let words = [no_recipe, &order.order_id, "ce_type", "trace", payload];
+    let words = [refused_by, &order.order_id, "ce_type", "trace", payload];
     assert!(
         words.iter().all(|word| shown.out.contains(word)),
         "{shown:?}"
@@ -47,7 +48,7 @@ async fn what_an_operator_replays_twice_takes_effect_once() {
     let refused = dlq(&shop, &["replay", &id]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(
-        refused.err.contains(no_recipe) && refused.err.contains("Mend what"),
+        refused.err.contains(refused_by) && refused.err.contains("Mend what"),
         "{refused:?}"
     );
     mend(&shop).await;
@@ -84,8 +85,8 @@ async fn what_an_operator_drops_says_what_becomes_of_the_order() {
     assert_eq!(dropped.code, Some(0), "{dropped:?}");
     let fails = format!("{id}: dropped. Order {} ends FAILED", order.order_id);
     assert!(dropped.out.starts_with(&fails), "{dropped:?}");
-    let failed = shop.until(&order, OrderState::Failed).await;
-    assert_eq!(failed.refund_state(), RefundState::Pending);
+    let refunded = until_money_is(&shop, &order, RefundState::Done).await;
+    assert_eq!(refunded.state(), OrderState::Failed);
     let gone = dlq(&shop, &["show", &id]).await;
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(

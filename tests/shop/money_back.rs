@@ -97,7 +97,7 @@ async fn a_reception_killed_between_the_refund_and_its_record_refunds_once() {
 
 #[tokio::test]
 async fn a_charge_whose_reply_was_lost_is_given_back_with_its_order() {
-    let shop = crate::open().await;
+    let shop = crate::open_with(one_try()).await;
     shop.provider.lose_next_replies(1).await;
     let order = shop.place(latte()).await;
     assert_eq!(order.state(), OrderState::AwaitingPayment);
@@ -142,7 +142,7 @@ async fn money_that_was_given_back_by_hand_is_not_given_back_again() {
 
 #[tokio::test]
 async fn an_order_whose_key_somebody_else_closed_is_cancelled_with_nothing_kept() {
-    let shop = crate::open().await;
+    let shop = crate::open_with(one_try()).await;
     shop.provider.fail_next(1).await;
     let uncharged = shop.place(latte()).await;
     close_by_hand(&shop, &uncharged).await;
@@ -159,7 +159,7 @@ async fn an_order_whose_key_somebody_else_closed_is_cancelled_with_nothing_kept(
 
 #[tokio::test]
 async fn a_payment_token_is_kept_only_until_its_payment_is_settled_or_given_up() {
-    let shop = crate::open().await;
+    let shop = crate::open_with(one_try()).await;
     let kept = "select count(*) from orders where payment_token is not null";
     let kept = async || count(&shop.reception_pool(), kept).await;
     let paid = shop.place(latte()).await;
@@ -215,6 +215,11 @@ async fn measured(collector: &Collector, expected: (f64, f64)) {
         }
     })
     .await;
+}
+
+/// A call that fails is not sent again while the customer waits.
+pub fn one_try() -> Options {
+    Options::default().with(Service::Reception, "CALL_ATTEMPTS", "1")
 }
 
 fn out_of_milk() -> Event {

@@ -2,7 +2,7 @@
 
 use crate::{
     count,
-    money_back::{given_back, happen, until_money_is},
+    money_back::{given_back, happen, one_try, until_money_is},
     payment_keys, payments, reason,
 };
 use futures::future::try_join_all;
@@ -105,6 +105,8 @@ async fn a_charge_in_flight_when_the_time_to_pay_ends_is_closed_or_goes_back() {
     // The sweeper asks after three seconds, and still waits for its answer when the window ends.
     let options = options.with(Service::Reception, "CHARGE_TIMEOUT", "6s");
     let options = options.with(Service::Reception, "PAYMENT_WINDOW", "7s");
+    // An open circuit would keep what is to be in flight from being sent.
+    let options = options.with(Service::Reception, "CIRCUIT_FAILURES", "1000");
     let shop = crate::open_with(options).await;
     for _ in 0..2 {
         shop.payments.pause().await.expect("it runs");
@@ -169,9 +171,9 @@ async fn whoever_places_an_order_that_is_cancelled_meanwhile_is_told_so() {
     shop.close().await;
 }
 
-/// Tries of 300 ms, and two seconds to pay.
+/// One try of 300 ms, and two seconds to pay.
 fn hasty() -> Options {
-    Options::default()
+    one_try()
         .with(Service::Reception, "CHARGE_TIMEOUT", "300ms")
         .with(Service::Reception, "PAYMENT_WINDOW", "2s")
 }
