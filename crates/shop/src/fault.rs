@@ -28,6 +28,11 @@ use crate::ports;
 
 /// One client, its server, and the bytes between them.
 mod connection;
+/// A cut that waits until a client has said something.
+mod trap;
+
+pub use trap::Lost;
+use trap::Trap;
 
 /// A proxy in front of one server. It ends when it is dropped.
 #[derive(Debug)]
@@ -69,6 +74,7 @@ struct Line {
     reset_below: u64,
     /// Connections below are silent for ever.
     stranded_below: u64,
+    trap: Option<Trap>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +87,11 @@ enum Fault {
 }
 
 impl Line {
+    /// `next` is the number of the next connection.
+    fn cut(&mut self, next: u64) {
+        (self.fault, self.reset_below, self.trap) = (Fault::Cut, next, None);
+    }
+
     fn resets(&self, number: u64) -> bool {
         self.fault == Fault::Cut || number < self.reset_below
     }
@@ -110,7 +121,7 @@ impl Proxy {
         serving.spawn(connection::accept(
             listener,
             upstream,
-            line.subscribe(),
+            line.clone(),
             counters.clone(),
         ));
         Ok(Self {
@@ -129,10 +140,14 @@ impl Proxy {
     /// Resets all connections now, and refuses new ones.
     pub fn cut(&self) {
         let next = self.counters.connections.load(Ordering::Relaxed);
-        self.line.send_modify(|line| {
-            line.fault = Fault::Cut;
-            line.reset_below = next;
-        });
+        self.line.send_modify(|line| line.cut(next));
+    }
+
+    /// Cuts, as [`Proxy::cut`] does, at the moment at which a client has said these words on one
+    /// connection, in this order and each in a chunk of its own.
+    pub fn cut_at(&self, words: &'static [&'static str], lost: Lost) {
+        let trap = Trap { words, lost };
+        self.line.send_modify(|line| line.trap = Some(trap));
     }
 
     /// Forwards nothing any more, in neither direction, and closes nothing. New connections are

@@ -1,11 +1,12 @@
 //! One client, its server, and the bytes between them.
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +19,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Counters, Fault, Line};
+use super::{Counters, Fault, Line, trap::From};
 
 /// The most connections at a time; more are refused.
 const CONNECTIONS: usize = 1_000;
@@ -31,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) async fn accept(
     listener: TcpListener,
     upstream: SocketAddr,
-    line: watch::Receiver<Line>,
+    line: watch::Sender<Line>,
     counters: Arc<Counters>,
 ) {
     let mut connections = JoinSet::new();
@@ -51,7 +52,9 @@ pub(super) async fn accept(
         }
         let connection = Connection {
             number: counters.connections.fetch_add(1, Ordering::Relaxed),
-            line: line.clone(),
+            said: Arc::default(),
+            line: line.subscribe(),
+            cutter: line.clone(),
             counters: counters.clone(),
         };
         connections.spawn(connection.serve(client, upstream));
@@ -62,7 +65,10 @@ pub(super) async fn accept(
 #[derive(Clone)]
 struct Connection {
     number: u64,
+    /// How many words of a trap its client has said.
+    said: Arc<AtomicUsize>,
     line: watch::Receiver<Line>,
+    cutter: watch::Sender<Line>,
     counters: Arc<Counters>,
 }
 
@@ -99,8 +105,8 @@ impl Connection {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::try_join!(
-            self.clone().pump(from_client, to_server),
-            self.pump(from_server, to_client),
+            self.clone().pump(From::Client, from_client, to_server),
+            self.pump(From::Server, from_server, to_client),
         )?;
         Ok(())
     }
@@ -108,6 +114,7 @@ impl Connection {
     /// Passes on what comes, and in the end that it ends.
     async fn pump(
         mut self,
+        whose: From,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
     ) -> io::Result<()> {
@@ -118,7 +125,19 @@ impl Connection {
             if length == 0 {
                 return to.shutdown().await;
             }
+            self.pass_trap(whose, &buffer[..length]).await;
             to.write_all(&buffer[..length]).await?;
+        }
+    }
+
+    /// Cuts the line, and does not return, if these bytes are what a trap waits for.
+    async fn pass_trap(&self, whose: From, bytes: &[u8]) {
+        let trap = self.line.borrow().trap;
+        if trap.is_some_and(|trap| trap.springs(&self.said, whose, bytes)) {
+            let next = self.counters.connections.load(Ordering::Relaxed);
+            self.cutter.send_modify(|line| line.cut(next));
+            // Reset with all the others.
+            pending().await
         }
     }
 

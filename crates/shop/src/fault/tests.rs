@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Proxy;
+use super::{Lost, Proxy};
 use crate::harness::{eventually, patience};
 
 /// How long silence is listened to. A loopback answers within microseconds.
@@ -140,12 +140,18 @@ async fn a_black_hole_holds_what_is_sent_and_lets_it_go_in_order() {
 
 #[tokio::test]
 async fn a_sender_into_a_black_hole_is_held_up_and_not_buffered_for() {
+    // More than the kernels' buffers on the way hold.
+    const MUCH: usize = 64 * 1024 * 1024;
     let echo = Echo::open().await;
     let mut line = echo.call().await;
+    say(&mut line, b"a").await;
+    assert_eq!(hear(&mut line, 1).await.expect("it passes"), b"a");
     echo.proxy.black_hole();
-    let endless = vec![0; 64 * 1024 * 1024];
-    let sent = timeout(SILENCE * 10, line.write_all(&endless)).await;
-    assert!(sent.is_err(), "64 MiB went somewhere");
+    let (mut sent, chunk) = (0, vec![0; 64 * 1024]);
+    while let Ok(written) = timeout(SILENCE, line.write(&chunk)).await {
+        sent += written.expect("it is open");
+        assert!(sent < MUCH, "{sent} bytes went somewhere");
+    }
 }
 
 #[tokio::test]
@@ -175,6 +181,37 @@ async fn a_delay_takes_as_long_as_it_says_in_each_direction() {
     assert_eq!(hear(&mut line, 1).await.expect("it passes"), b"a");
     assert!(begun.elapsed() >= 2 * DELAY, "{:?}", begun.elapsed());
     assert_eq!(echo.proxy.counts().delayed, 2);
+}
+
+#[tokio::test]
+async fn a_cut_at_a_word_loses_the_word_or_its_answer_and_nothing_before() {
+    for lost in [Lost::Word, Lost::Answer] {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = Proxy::open(upstream.local_addr().expect("it is bound")).await;
+        let proxy = proxy.expect("a port is free");
+        let mut client = call(proxy.address()).await.expect("it accepts");
+        let (mut server, _) = upstream.accept().await.expect("it is connected");
+        proxy.cut_at(&["tea", "pay"], lost);
+        // In another order they are no trap.
+        for word in [b"pay", b"tea"] {
+            say(&mut client, word).await;
+            assert_eq!(hear(&mut server, 3).await.expect("it passes"), word);
+            say(&mut server, b"yes").await;
+            assert_eq!(hear(&mut client, 3).await.expect("it passes"), b"yes");
+        }
+        say(&mut client, b"pay").await;
+        if lost == Lost::Answer {
+            assert_eq!(hear(&mut server, 3).await.expect("it passes"), b"pay");
+            say(&mut server, b"yes").await;
+        }
+        for end in [&mut client, &mut server] {
+            let cut = hear(end, 1).await.expect_err("it was cut");
+            assert_eq!(cut.kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert_eq!(proxy.counts().broken, 1);
+        proxy.heal();
+        call(proxy.address()).await.expect("it accepts again");
+    }
 }
 
 #[tokio::test]
