@@ -18,9 +18,11 @@ use crate::{
     store::{NewOrder, read},
 };
 use lifecycle::postgres::bounded;
+use rpc::breaker;
 use std::{sync::Arc, time::Duration};
 use telemetry::propagation::TraceContext;
 use tokio::time::Instant;
+use tonic::Status;
 
 /// Between two tries to learn the outcome of a COMMIT.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
@@ -110,8 +112,7 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
     let decision = match counter.payments.charge(Charge::of(&new), budget).await {
         Ok(decision) => decision,
         Err(status) => {
-            let (code, error) = (status.code(), status.message());
-            tracing::warn!(order.id = %order_id, ?code, error, "charge undecided; the sweeper settles it");
+            log_undecided(order_id, &status);
             return Ok(new.order);
         }
     };
@@ -132,6 +133,16 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
             tracing::warn!(order.id = %order_id, %error, "charge not recorded; the sweeper does it");
             Ok(new.order)
         }
+    }
+}
+
+/// While the circuit is open this befalls every order, and the circuit's own line has said it once.
+fn log_undecided(order_id: OrderId, status: &Status) {
+    let (code, error) = (status.code(), status.message());
+    if breaker::is_rejection(status) {
+        tracing::debug!(order.id = %order_id, error, "charge undecided; the sweeper settles it");
+    } else {
+        tracing::warn!(order.id = %order_id, ?code, error, "charge undecided; the sweeper settles it");
     }
 }
 
