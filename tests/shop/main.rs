@@ -12,7 +12,7 @@ mod books;
 mod brewing;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
-// What services measured last.
+// What services export of spans and metrics.
 mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
@@ -60,12 +60,16 @@ mod log;
 mod misbehavior;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
+// Too many calls are refused at the door.
+mod overload;
 // Charged, declined or closed: whoever comes first decides a key.
 mod payment_keys;
 // A key is decided once, whatever the provider is told to do.
 mod payments;
 // A database, a topic, and a handler whose effect is a row.
 mod post;
+// Names and payment tokens are nowhere but where they must be.
+mod privacy;
 // Whatever dies, every acknowledged order is made once and charged once.
 mod processes;
 // Messages that no client of ours would write.
@@ -74,6 +78,8 @@ mod raw_produce;
 mod refunds;
 // An undecided charge is settled later, once.
 mod settlement;
+// What is down, what the caller is told, and what becomes of the order: a row each.
+mod what_is_down;
 
 use shop::harness::{Options, Shop};
 use sqlx::PgPool;
