@@ -1,7 +1,7 @@
 //! A provider that fails is not asked for a while, everybody can see it, and it is asked again when it
 //! is back; nobody's order depends on any of that.
 
-use crate::{collector::Collector, count};
+use crate::{collector::Collector, count, heard::Heard};
 use proto::{
     operations::v1::{
         Circuit, CircuitState, ListCircuitsRequest, WatchCircuitsRequest,
@@ -90,13 +90,20 @@ async fn until_measured(collector: &Collector, metric: &str, at_least: f64) {
 
 #[tokio::test]
 async fn while_a_circuit_is_open_no_order_is_taken_to_be_settled_in_vain() {
+    let heard = Heard::listen();
     let shop = crate::open_with(pausing("1h")).await;
     shop.provider.fail_next(MANY).await;
     let orders = until_open(&shop).await;
     let taken = async || count(&shop.reception_pool(), TAKEN).await;
     // What the sweeper took before that is in its hands.
     let (before, rejected) = (taken().await, circuit(&shop).await.rejected);
+    let warned = heard.count("charge undecided");
     let order = shop.place(latte()).await;
+    assert_eq!(
+        heard.count("charge undecided"),
+        warned,
+        "the circuit said so"
+    );
     // Due for as long as the sweeper looks several times.
     eventually("the order to be due for long", async || {
         match count(&shop.reception_pool(), LONG_DUE).await {
@@ -156,7 +163,7 @@ fn pausing(pause: &str) -> Options {
         .with(Service::Reception, "CIRCUIT_LONGEST_PAUSE", pause)
 }
 
-async fn circuit(shop: &Shop) -> Circuit {
+pub async fn circuit(shop: &Shop) -> Circuit {
     let listed = shop
         .circuits_client()
         .list_circuits(ListCircuitsRequest::default())
@@ -176,7 +183,7 @@ async fn until(shop: &Shop, state: CircuitState) -> Circuit {
 }
 
 /// Places orders, each of which must be acknowledged, until the circuit is open.
-async fn until_open(shop: &Shop) -> Vec<Order> {
+pub async fn until_open(shop: &Shop) -> Vec<Order> {
     let mut orders = Vec::new();
     eventually("the circuit to open", async || {
         orders.push(place_undecided(shop).await);

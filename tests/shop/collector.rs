@@ -1,15 +1,22 @@
-//! A collector of metrics: what services measured last.
+//! A collector of spans and metrics: all that services export, and what they measured last.
 
 use opentelemetry_proto::tonic::{
-    collector::metrics::v1::{
-        ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-        metrics_service_server::{MetricsService, MetricsServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     metrics::v1::{Metric, metric::Data, number_data_point::Value},
 };
+use prost::Message as _;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::{
@@ -19,14 +26,21 @@ use tonic::{
 
 /// Collects until it is dropped.
 pub struct Collector {
-    /// For `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`.
+    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
-    latest: Latest,
+    received: Received,
     _server: JoinSet<()>,
 }
 
 #[derive(Clone, Default)]
-struct Latest(Arc<Mutex<HashMap<String, f64>>>);
+struct Received(Arc<Mutex<Exports>>);
+
+#[derive(Default)]
+struct Exports {
+    spans: Vec<Vec<u8>>,
+    metrics: Vec<Vec<u8>>,
+    latest: HashMap<String, f64>,
+}
 
 impl Collector {
     pub async fn open() -> Self {
@@ -34,40 +48,72 @@ impl Collector {
             .await
             .expect("loopback has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let latest = Latest::default();
-        let service = MetricsServiceServer::new(latest.clone());
+        let received = Received::default();
+        let metrics = MetricsServiceServer::new(received.clone());
+        let spans = TraceServiceServer::new(received.clone());
         let mut server = JoinSet::new();
         server.spawn(async move {
             let serving = Server::builder()
-                .add_service(service)
+                .add_service(metrics)
+                .add_service(spans)
                 .serve_with_incoming(TcpIncoming::from(listener));
             serving.await.expect("the listener is bound");
         });
         Self {
             endpoint,
-            latest,
+            received,
             _server: server,
         }
     }
 
     /// The last value of a metric, if there was one. Of several attributes, any.
     pub fn last(&self, metric: &str) -> Option<f64> {
-        let latest = self.latest.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.get(metric).copied()
+        self.received.lock().latest.get(metric).copied()
+    }
+
+    /// Every export of spans, as bytes: whatever is said in one, wherever, is in there.
+    pub fn spans(&self) -> Vec<Vec<u8>> {
+        self.received.lock().spans.clone()
+    }
+
+    /// The same of metrics.
+    pub fn metrics(&self) -> Vec<Vec<u8>> {
+        self.received.lock().metrics.clone()
+    }
+}
+
+impl Received {
+    fn lock(&self) -> MutexGuard<'_, Exports> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[tonic::async_trait]
-impl MetricsService for Latest {
+impl TraceService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let export = request.into_inner().encode_to_vec();
+        self.lock().spans.push(export);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Received {
     async fn export(
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let resources = request.into_inner().resource_metrics.into_iter();
+        let export = request.into_inner();
+        let mut exports = self.lock();
+        exports.metrics.push(export.encode_to_vec());
+        let resources = export.resource_metrics.into_iter();
         let scopes = resources.flat_map(|resource| resource.scope_metrics);
         let metrics = scopes.flat_map(|scope| scope.metrics);
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.extend(metrics.filter_map(|metric| Some((metric.name.clone(), value(&metric)?))));
+        let measured = metrics.filter_map(|metric| Some((metric.name.clone(), value(&metric)?)));
+        exports.latest.extend(measured);
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }

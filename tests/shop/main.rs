@@ -16,7 +16,7 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
-// What services measured last.
+// What services export of spans and metrics.
 mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
@@ -74,6 +74,8 @@ mod misbehavior;
 mod money_back;
 // From PlaceOrder to READY, and all that can be asked on the way.
 mod order_journey;
+// Too many calls are refused at the door.
+mod overload;
 // Charged, declined or closed: whoever comes first decides a key.
 mod payment_keys;
 // An order that is not paid in time is cancelled, and nobody is charged for it.
@@ -82,6 +84,8 @@ mod payment_window;
 mod payments;
 // A database, a topic, and a handler whose effect is a row.
 mod post;
+// Names and payment tokens are nowhere but where they must be.
+mod privacy;
 // Whatever dies, every acknowledged order is made once and charged once.
 mod processes;
 // Messages that no client of ours would write.
@@ -94,6 +98,8 @@ mod settlement;
 mod shift;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
+// What is down, what the caller is told, and what becomes of the order: a row each.
+mod what_is_down;
 // A wish to cancel overtakes, is overtaken, and meets a drink that is being taken.
 mod wishes;
 

@@ -38,6 +38,7 @@ use tokio::{
     time::{self, Instant},
 };
 use tonic::Status;
+use tonic_types::StatusExt as _;
 
 /// When circuits open, and how they close.
 #[derive(clap::Args, Clone, Debug)]
@@ -103,8 +104,16 @@ pub struct Rejected {
 /// Nothing was done, and later it may work: `UNAVAILABLE CIRCUIT_OPEN` with `RetryInfo`.
 impl From<Rejected> for Status {
     fn from(rejected: Rejected) -> Self {
-        status::unavailable("CIRCUIT_OPEN", rejected.to_string(), rejected.retry_after)
+        status::unavailable(CIRCUIT_OPEN, rejected.to_string(), rejected.retry_after)
     }
+}
+
+const CIRCUIT_OPEN: &str = "CIRCUIT_OPEN";
+
+/// Whether this is what a breaker answers in place of its service.
+pub fn is_rejection(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.reason == CIRCUIT_OPEN)
 }
 
 /// A breaker. Clones share it.

@@ -22,7 +22,7 @@ use proto::{
     payments::v1::{self as wire, ChargeRequest, payments_service_client::PaymentsServiceClient},
 };
 use rpc::{
-    breaker::Breaker,
+    breaker::{self, Breaker},
     outbound::{self, Outbound},
 };
 use std::time::Duration;
@@ -127,6 +127,12 @@ impl Payments {
 /// Says why an order is not settled, once per try, and returns it as an outcome.
 pub fn log(order_id: OrderId, error: &Error, consequence: &'static str) -> Outcome {
     match error {
+        // While the circuit is open this befalls every order, and the circuit's own line has
+        // said it once.
+        Error::Undecided(status) if breaker::is_rejection(status) => {
+            tracing::debug!(order.id = %order_id, %error, "{consequence}");
+            Outcome::Undecided
+        }
         Error::Undecided(_) => {
             tracing::warn!(order.id = %order_id, %error, "{consequence}");
             Outcome::Undecided

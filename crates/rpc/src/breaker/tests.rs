@@ -9,7 +9,6 @@ use super::*;
 use std::future::{Future, pending};
 use tokio::time::{advance, timeout};
 use tonic::Code;
-use tonic_types::StatusExt as _;
 
 const FAILURES: u32 = 5;
 const PROBES: u32 = 2;
@@ -78,6 +77,8 @@ async fn a_rejection_says_when_to_come_back() {
     assert_eq!(status.code(), Code::Unavailable);
     let info = status.get_details_error_info().expect("it has ErrorInfo");
     assert_eq!(info.reason, "CIRCUIT_OPEN");
+    assert!(is_rejection(&status));
+    assert!(!is_rejection(&Status::unavailable("by the service itself")));
     let delay = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);
