@@ -66,6 +66,21 @@ async fn an_order_fails_when_the_last_one_who_could_make_it_leaves() {
 }
 
 #[tokio::test]
+async fn an_order_whose_recipe_is_withdrawn_while_it_waits_is_made() {
+    let shop = crate::open().await;
+    shift::occupy(&shop, "espresso").await;
+    let mut order = latte();
+    order.items = vec![item("tea", "small", 1), item("latte", "large", 1)];
+    let order = shop.place(order).await;
+    shop.until(&order, OrderState::Preparing).await;
+    let withdrawn = "delete from recipes where skill = 'espresso'";
+    execute(&shop.barista_pool(), withdrawn).await;
+    shift::release(&shop).await;
+    shop.until_ready(&order).await;
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn an_order_whose_drink_is_begun_again_and_again_and_never_done_fails() {
     // Half a minute for an espresso: nobody is done before the lease is made to run out.
     let options = Options::default()
