@@ -234,22 +234,39 @@ const PLANTS: &[Plant] = &[
         place: Place::Reception,
         sql: "update order_history set state = 'FAILED' where order_id = '{id}' and state = 'READY'; \
               update orders set state = 'FAILED', refund_state = 'PENDING' where order_id = '{id}'",
-        settled: &[TicketDisagrees],
+        settled: &[Unfinished, TicketDisagrees],
         running: &[TicketDisagrees],
+    },
+    Plant {
+        what: "an order was cancelled, its money is owed, and its coffee is made",
+        place: Place::Reception,
+        sql: "update order_history set state = 'CANCELLED' \
+                  where order_id = '{id}' and state = 'READY'; \
+              update orders set state = 'CANCELLED', refund_state = 'PENDING' \
+                  where order_id = '{id}'",
+        settled: &[Unfinished, TicketDisagrees],
+        running: &[TicketDisagrees],
+    },
+    Plant {
+        what: "a wish to cancel was never answered",
+        place: Place::Reception,
+        sql: "update orders set cancel_state = 'REQUESTED' where order_id = '{id}'",
+        settled: &[Unfinished],
+        running: &[],
     },
     Plant {
         what: "a refund is said to be done, and is not",
         place: Place::Reception,
         sql: "update order_history set state = 'FAILED' where order_id = '{id}' and state = 'READY'; \
               update orders set state = 'FAILED', refund_state = 'DONE' where order_id = '{id}'",
-        settled: &[RefundWrong, ChargedForNothing, TicketDisagrees],
-        running: &[RefundWrong, ChargedForNothing, TicketDisagrees],
+        settled: &[RefundWrong, TicketDisagrees],
+        running: &[RefundWrong, TicketDisagrees],
     },
     Plant {
         what: "a refund is owed for coffee that was made",
         place: Place::Reception,
         sql: "update orders set refund_state = 'PENDING' where order_id = '{id}'",
-        settled: &[RefundWrong],
+        settled: &[Unfinished, RefundWrong],
         running: &[RefundWrong],
     },
     Plant {
@@ -338,21 +355,21 @@ const ENDINGS: &[Ending] = &[
         what: "the money is owed",
         refund_state: "PENDING",
         sql: "",
-        wrong: &[],
+        wrong: &[Unfinished],
         owed_minor: 420,
     },
     Ending {
         what: "the money is back, and the order was not told yet",
         refund_state: "PENDING",
         sql: GIVEN_BACK,
-        wrong: &[],
+        wrong: &[Unfinished],
         owed_minor: 0,
     },
     Ending {
         what: "the money is said to be back, and is kept",
         refund_state: "DONE",
         sql: "",
-        wrong: &[ChargedForNothing, RefundWrong],
+        wrong: &[RefundWrong],
         owed_minor: 0,
     },
     Ending {
@@ -396,7 +413,13 @@ async fn end(shop: &Shop, ending: &Ending, order: &Order) {
          update orders set state = 'CANCELLED', refund_state = '{refund_state}' \
              where order_id = '{id}'"
     );
+    let not_made = format!(
+        "delete from drinks where order_id = '{id}'; \
+         update ticket_history set state = 'CANCELLED' where order_id = '{id}' and state = 'READY'; \
+         update tickets set state = 'CANCELLED', drinks_made = 0 where order_id = '{id}'"
+    );
     execute(&shop.reception_pool(), &cancelled).await;
+    execute(&shop.barista_pool(), &not_made).await;
     execute(&shop.payments_pool(), &ending.sql.replace("{id}", id)).await;
 }
 

@@ -1,6 +1,20 @@
 //! What could not be handled is replayed with effect once, or given up with a word to whoever waits.
 
-use crate::{count, delivery::as_new_event, log, money_back::until_money_is, reason};
+use crate::{
+    count,
+    delivery::as_new_event,
+    handlers::{order_event, ticket, without_orders},
+    log,
+    money_back::until_money_is,
+    post::order_id,
+    reason,
+};
+use messaging::{
+    dead_letters::{Consequence, GiveUp as _},
+    inbox::{Message, Origin},
+    outbox::Waker,
+};
+use prost::Message as _;
 use proto::{
     barista::v1::{ListTicketsRequest, TicketState},
     operations::v1::{
@@ -8,7 +22,7 @@ use proto::{
         ListDeadLettersRequest, ReplayDeadLetterRequest, ReplayResult,
         dead_letters_service_client::DeadLettersServiceClient,
     },
-    reception::v1::{Order, OrderState, RefundState},
+    reception::v1::{CancelState, Order, OrderEvent, OrderState, RefundState},
 };
 use rdkafka::{Message as _, message::OwnedMessage};
 use shop::{
@@ -17,6 +31,8 @@ use shop::{
     services::Service,
 };
 use sqlx::PgPool;
+use std::sync::Arc;
+use telemetry::propagation::TraceContext;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -65,6 +81,29 @@ async fn a_dropped_order_fails_with_its_money_back_and_is_never_made() {
     let summary = shop.books(true).await.expect("all are up").summary;
     assert_eq!((summary.refunds_owed, summary.refunded_minor), (0, 420));
     shop.close().await;
+}
+
+#[tokio::test]
+async fn a_dropped_wish_to_cancel_that_overtook_its_order_cancels_it() {
+    let shop = without_orders().await;
+    let order_id = order_id();
+    let mut wish = order_event(&order_id.to_string(), OrderState::Paid, 3);
+    let snapshot = wish.snapshot.as_mut().expect("it has one");
+    snapshot.set_cancel_state(CancelState::Requested);
+    let mut conn = shop.barista_pool().acquire().await.expect("it is up");
+    let barista = barista::events::Orders {
+        relay: Waker::new(),
+        workforce: Arc::default(),
+    };
+    let wish = received(order_id, &wish);
+    let dropped = barista.dropped(&mut conn, &wish, "nobody wants it").await;
+    let Ok(Consequence::Unaffected(said)) = dropped else {
+        panic!("{dropped:?}");
+    };
+    assert!(said.contains("cancelled"), "{said}");
+    let tombstone = Some(("CANCELLED".to_owned(), 3));
+    assert_eq!(ticket(&shop).await, tombstone);
+    shop.discard().await;
 }
 
 #[tokio::test]
@@ -154,6 +193,23 @@ async fn an_order_that_cannot_be_handled_is_parked_once_however_often_it_is_aske
     mend(&shop).await;
     shop.until_ready(&order).await;
     shop.close().await;
+}
+
+/// As the inbox hands it over.
+fn received(order_id: Uuid, event: &OrderEvent) -> Message {
+    Message {
+        event_id: Uuid::now_v7(),
+        event_type: "coffeeshop.reception.v1.OrderCancelRequested".to_owned(),
+        order_id,
+        payload: event.encode_to_vec().into(),
+        trace: TraceContext::default(),
+        origin: Origin {
+            topic: "orders.v1".to_owned(),
+            partition: 0,
+            offset: 0,
+            time_ms: 0,
+        },
+    }
 }
 
 /// As the relay parks what Kafka refused for good.

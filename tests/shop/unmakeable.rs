@@ -11,6 +11,7 @@ use crate::{
 use barista::{
     hopeless,
     store::{self, Terms},
+    ticket::Event,
 };
 use proto::{
     barista::v1::{ListTicketsRequest, TicketState},
@@ -22,6 +23,7 @@ use shop::{
     services::Service,
 };
 use sqlx::PgPool;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -62,6 +64,21 @@ async fn an_order_fails_when_the_last_one_who_could_make_it_leaves() {
     let nobody = r#"nobody on shift can make "latte", which takes the skill "espresso""#;
     fails_because(&shop, &order, nobody).await;
     shift::release(&shop).await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_whose_recipe_is_withdrawn_while_it_waits_is_made() {
+    let shop = crate::open().await;
+    shift::occupy(&shop, "espresso").await;
+    let mut order = latte();
+    order.items = vec![item("tea", "small", 1), item("latte", "large", 1)];
+    let order = shop.place(order).await;
+    shop.until(&order, OrderState::Preparing).await;
+    let withdrawn = "delete from recipes where skill = 'espresso'";
+    execute(&shop.barista_pool(), withdrawn).await;
+    shift::release(&shop).await;
+    shop.until_ready(&order).await;
     shop.close().await;
 }
 
@@ -117,6 +134,16 @@ async fn a_drink_that_is_handed_back_has_not_failed() {
     shop.discard().await;
 }
 
+#[tokio::test]
+async fn a_ticket_that_has_ended_is_not_touched_by_hearing_of_it_again() {
+    let (shop, pool) = queued().await;
+    cancel(&pool).await;
+    let ended = update_time(&pool).await;
+    cancel(&pool).await;
+    assert_eq!(update_time(&pool).await, ended);
+    shop.discard().await;
+}
+
 /// Waits until the order has failed for this reason, and looks at what is said of it everywhere.
 async fn fails_because(shop: &Shop, order: &Order, why: &str) {
     let failed = shop.until(order, OrderState::Failed).await;
@@ -156,6 +183,23 @@ async fn take_on(pool: &PgPool, terms: &Terms) -> usize {
 async fn give_up(pool: &PgPool) -> usize {
     let given_up = hopeless::give_up(pool, terms().attempts).await;
     given_up.expect("the database is up")
+}
+
+/// Reception has cancelled the order.
+async fn cancel(pool: &PgPool) {
+    let mut tx = pool.begin().await.expect("the database is up");
+    let order_id = sqlx::query_scalar("select order_id from tickets");
+    let order_id = order_id.fetch_one(&mut *tx).await.expect("it is queued");
+    let cancelled = BTreeMap::from([(order_id, Event::OrderCancelled)]);
+    let ended = store::end(&mut tx, cancelled).await;
+    ended.expect("the database is up");
+    tx.commit().await.expect("the database is up");
+}
+
+async fn update_time(pool: &PgPool) -> String {
+    let time =
+        sqlx::query_scalar("select update_time::text from tickets where state = 'CANCELLED'");
+    time.fetch_one(pool).await.expect("it was cancelled")
 }
 
 /// Whoever brews is gone, or slow.

@@ -62,7 +62,8 @@ pub struct Finding {
 pub enum Rule {
     /// A customer was told that the order is placed, and it is not stored.
     Lost,
-    /// The order is neither READY nor over. Asked of a shop in which nothing is in flight.
+    /// The order is neither READY nor over, or its money or an answer to its customer is due.
+    /// Asked of a shop in which nothing is in flight.
     Unfinished,
     /// The order is READY, and not each of its units was booked once.
     NotMadeAsOrdered,
@@ -141,7 +142,7 @@ impl Rule {
     pub fn claim(self) -> &'static str {
         match self {
             Self::Lost => "acknowledged, and not stored",
-            Self::Unfinished => "neither READY nor over",
+            Self::Unfinished => "neither READY nor over, or a refund or an answer is due",
             Self::NotMadeAsOrdered => "READY, and not each unit booked once",
             Self::MadeUnpaid => "made, and not paid",
             Self::NotChargedOnce => "paid, and not charged its total once",

@@ -10,7 +10,7 @@ use proto::operations::v1::{
 };
 use tonic::{Request, Status, Streaming, transport::Channel};
 
-use crate::{dir::ShopDir, order::explain, part::Part, state::State};
+use crate::{dir::ShopDir, order::explain, part::Part, state};
 
 /// Words for the table.
 mod row;
@@ -35,7 +35,7 @@ pub struct Options {
 
 /// Does what the command line says.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let url = url(options.reception, &dir)?;
+    let url = state::url(options.reception.as_deref(), Part::Reception, &dir)?;
     let client = CircuitsServiceClient::new(rpc::client::channel(&url)?);
     match options.watch {
         true => until_interrupted(watch(client)).await,
@@ -46,18 +46,6 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn url(elsewhere: Option<String>, dir: &ShopDir) -> Result<String> {
-    if let Some(url) = elsewhere {
-        return Ok(url);
-    }
-    let state = State::load(dir)?;
-    let open = state.alive(Part::Reception);
-    let address = open.and(state.addresses.get(&Part::Reception));
-    let address =
-        address.context("reception does not run; `make up` starts it, `shop status` shows it")?;
-    Ok(format!("http://{address}"))
 }
 
 async fn list(mut client: CircuitsServiceClient<Channel>) -> Result<Vec<Circuit>> {

@@ -13,7 +13,7 @@ use proto::operations::v1::{
 };
 use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::{dir::ShopDir, order::explain, part::Part, state::State};
+use crate::{dir::ShopDir, order::explain, part::Part, state};
 
 /// Which dead letter, of which service.
 mod id;
@@ -219,15 +219,7 @@ impl Keepers {
             Part::Reception => &self.reception,
             _ => &self.barista,
         };
-        if let Some(url) = elsewhere {
-            return Ok(url.clone());
-        }
-        let state = State::load(&self.dir)?;
-        let open = state.alive(keeper).and(state.addresses.get(&keeper));
-        let address = open.with_context(|| {
-            format!("{keeper} does not run; `make up` starts it, `shop status` shows it")
-        })?;
-        Ok(format!("http://{address}"))
+        state::url(elsewhere.as_deref(), keeper, &self.dir)
     }
 }
 

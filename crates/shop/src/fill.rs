@@ -5,13 +5,13 @@
 //! left them, READY and charged, straight into the three databases: with everything that stays, and
 //! without what leaves by retention (outbox, inbox).
 //!
-//! Guarantee: the books are right afterwards, also after Ctrl-C. Not guaranteed: that after `kill -9`,
-//! which leaves some thousand orders in one database and not in another.
+//! Guarantee: the books are right afterwards, also after Ctrl-C. Not guaranteed: that after it is
+//! killed, or refused by a database, which leaves some thousand orders in one and not in another.
 
 use std::{future, ops::Range, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use lifecycle::Stop;
 use sqlx::{Connection as _, PgConnection};
 
@@ -45,7 +45,7 @@ stored looks like orders that customers placed in the last month: READY and char
 history, ticket, drink and payment, in the three databases. No event tells of them, and no command \
 removes them but `shop down --wipe`. Takes 2 to 3 KB an order. The tables are vacuumed and analyzed \
 afterwards, as those of a shop that has been open for long are. Interrupted with Ctrl-C, it leaves \
-whole orders; killed with -9, it may leave some that `shop books` complains of.";
+whole orders; killed, or refused by a database, it may leave some that `shop books` complains of.";
 
 /// How many to store.
 #[derive(clap::Args, Clone, Debug)]
@@ -95,19 +95,30 @@ struct Fill {
 }
 
 impl Fill {
-    /// Told to stop, it finishes the chunks in hand: an order is in all three databases or in none.
+    /// Told to stop, or refused, it finishes the other chunks in hand: an order of those is in all
+    /// three databases.
     async fn store(&self, orders: u64, stop: &Stop) -> Result<()> {
         let (menu, span) = (Menu::read(&self.ledgers).await?, Span::past(orders));
         let mut step = self.progress.step(format!("storing {orders} orders"));
         let (began, mut stored) = (Instant::now(), 0);
+        let (stop, mut refused) = (stop.child_token(), None);
         let mut storing = stream::iter(chunks(orders))
             .take_while(|_| future::ready(!stop.is_cancelled()))
             .map(|chunk| rows::store(&self.ledgers, &menu, span.ids(chunk)))
             .buffer_unordered(AT_ONCE);
-        while let Some(chunk) = storing.try_next().await.context("cannot store orders")? {
-            stored += chunk;
+        while let Some(chunk) = storing.next().await {
+            match chunk {
+                Ok(chunk) => stored += chunk,
+                Err(error) => {
+                    stop.cancel();
+                    refused = refused.or(Some(error));
+                }
+            }
             let rate = report::rate(stored, began.elapsed());
             step.now(&format!("{stored} of {orders} orders stored, {rate:.0} /s"));
+        }
+        if let Some(error) = refused {
+            return Err(error).context("cannot store orders");
         }
         ensure!(
             stored == orders,

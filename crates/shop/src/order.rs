@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use prost_types::Timestamp;
 use proto::reception::v1::{
     Order, OrderHistoryEntry, OrderState, PlaceOrderItem, RefundState, WatchOrderRequest,
@@ -14,7 +14,7 @@ use crate::{
     customers::{self, Customer, History},
     dir::ShopDir,
     part::Part,
-    state::State,
+    state,
 };
 
 /// Errors for people, with their details.
@@ -63,7 +63,7 @@ fn line(text: &str) -> Result<PlaceOrderItem, String> {
 
 /// Places the order and follows it; an error if it ends without coffee.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let url = url(options.reception.as_deref(), &dir)?;
+    let url = state::url(options.reception.as_deref(), Part::Reception, &dir)?;
     let customer = Customer::new(&url, History::default())?;
     let order = place(&options, &customer).await?;
     headline(&order);
@@ -82,20 +82,6 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
         ),
         state => bail!("order {} ended {}", over.order_id, name(state)),
     }
-}
-
-/// Where reception is: the one that is named, or this machine's.
-pub(crate) fn url(named: Option<&str>, dir: &ShopDir) -> Result<String> {
-    if let Some(url) = named {
-        return Ok(url.to_owned());
-    }
-    let state = State::load(dir)?;
-    let open = state
-        .alive(Part::Reception)
-        .and_then(|_| state.addresses.get(&Part::Reception));
-    let address =
-        open.context("the shop is not open; `make up` opens it, `shop status` shows it")?;
-    Ok(format!("http://{address}"))
 }
 
 async fn place(options: &Options, customer: &Customer) -> Result<Order> {

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use proto::payments::v1::{
     BehaviorKind, BehaviorRule, GetBehaviorRequest, SetBehaviorRequest,
     payments_admin_service_client::PaymentsAdminServiceClient,
 };
 use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::{dir::ShopDir, order::explain, part::Part, state::State};
+use crate::{dir::ShopDir, order::explain, part::Part, state};
 
 /// The rules, for people.
 mod text;
@@ -107,7 +107,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Does what the command line says, and prints what is in force now.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let url = url(&options, &dir)?;
+    let url = state::url(options.payments.as_deref(), Part::Payments, &dir)?;
     let mut client = PaymentsAdminServiceClient::new(rpc::client::channel(&url)?);
     let rules = match options.action {
         None => in_force(&mut client).await?,
@@ -191,19 +191,6 @@ impl Action {
             Self::Decline { .. } => BehaviorKind::Decline,
         }
     }
-}
-
-fn url(options: &Options, dir: &ShopDir) -> Result<String> {
-    if let Some(url) = &options.payments {
-        return Ok(url.clone());
-    }
-    let state = State::load(dir)?;
-    let open = state
-        .alive(Part::Payments)
-        .and(state.addresses.get(&Part::Payments));
-    let address =
-        open.context("payments does not run; `make up` starts it, `shop status` shows it")?;
-    Ok(format!("http://{address}"))
 }
 
 fn patient<T>(message: T) -> Request<T> {

@@ -119,6 +119,19 @@ impl State {
     }
 }
 
+/// Where a service is: the one that is named, or this machine's.
+pub(crate) fn url(named: Option<&str>, part: Part, dir: &ShopDir) -> Result<String> {
+    if let Some(url) = named {
+        return Ok(url.to_owned());
+    }
+    let state = State::load(dir)?;
+    let open = state.alive(part).and(state.addresses.get(&part));
+    let address = open.with_context(|| {
+        format!("{part} does not run; `make up` starts it, `shop status` shows it")
+    })?;
+    Ok(format!("http://{address}"))
+}
+
 /// The state on disk and in memory. Whoever writes holds the shop's lock.
 #[derive(Debug)]
 pub struct StateFile {

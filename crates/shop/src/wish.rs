@@ -12,6 +12,8 @@ use crate::{
     customers::{Customer, History},
     dir::ShopDir,
     order::{self, explain},
+    part::Part,
+    state,
 };
 
 /// How long an answer may take.
@@ -64,7 +66,7 @@ pub async fn collect(which: Which, dir: ShopDir) -> Result<()> {
 }
 
 fn customer(which: Which, dir: &ShopDir) -> Result<(Customer, String)> {
-    let url = order::url(which.reception.as_deref(), dir)?;
+    let url = state::url(which.reception.as_deref(), Part::Reception, dir)?;
     Ok((Customer::new(&url, History::default())?, which.order_id))
 }
 

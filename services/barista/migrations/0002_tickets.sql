@@ -131,6 +131,18 @@ create unique index drinks_one_per_barista on drinks (barista_id) where state = 
 -- does not slow down as made drinks pile up.
 create index drinks_waiting on drinks (skill, order_id, line, unit) where state = 'WAITING';
 
+-- The skills that are waited for, found one by one in that index. Not in the recipes: a
+-- drink goes by the recipe that was there when it was ordered, and still waits when that
+-- is gone.
+create view skills_waited_for (skill) as
+    with recursive waiting (skill) as (
+        (select skill from drinks where state = 'WAITING' order by skill limit 1)
+        union all
+        select (select d.skill from drinks d
+                where d.state = 'WAITING' and d.skill > w.skill order by d.skill limit 1)
+        from waiting w where w.skill is not null)
+    select skill from waiting where skill is not null;
+
 -- What may have been begun too often. Mostly empty.
 create index drinks_lapsed on drinks (lapses) where state = 'WAITING' and lapses > 0;
 

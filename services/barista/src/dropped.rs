@@ -1,11 +1,12 @@
 //! What it means that an operator gives a message up.
 //!
-//! Whoever drops what asks for an order says that the order cannot be made. The tombstone
-//! says it durably: in the transaction that ends the dead letter, with its event, so that
-//! reception hears of it, and PAID, should it come again, meets it.
+//! Whoever drops what asks for an order says that the order cannot be made; who drops what
+//! asks to cancel one that has no ticket lets it be cancelled. The tombstone says it
+//! durably: in the transaction that ends the dead letter, with its event, so that reception
+//! hears of it, and PAID, should it come again, meets it.
 
 use crate::{
-    events::Orders,
+    events::{Heard, Orders},
     store::{self, NewTicket},
     ticket::Ticket,
 };
@@ -14,6 +15,7 @@ use messaging::{
     inbox::{Handler as _, Message, Skipped},
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 impl GiveUp for Orders {
     async fn dropped(
@@ -23,35 +25,37 @@ impl GiveUp for Orders {
         reason: &str,
     ) -> sqlx::Result<Consequence> {
         let order_id = message.order_id;
-        let (order_revision, wants_an_end) = match self.decode(message) {
-            Ok(heard) => (heard.revision, heard.wants_an_end()),
+        let heard = match self.decode(message) {
+            Ok(heard) => Some(heard),
             Err(Skipped::NotOurs) => {
                 return Ok(Consequence::Unaffected(format!(
                     "It asked nothing of the barista: order {order_id} goes on."
                 )));
             }
             // What this version cannot read may have been all that asked for the order.
-            Err(Skipped::DeadLetter(_)) => (0, false),
+            Err(Skipped::DeadLetter(_)) => None,
         };
+        let heard = heard.as_ref();
+        let cancels = heard.is_some_and(Heard::wants_to_cancel);
         let tombstone = NewTicket {
-            ticket: Ticket::failed(order_id, reason.to_owned(), message.trace.clone()),
-            order_revision,
+            ticket: match cancels {
+                true => Ticket::cancelled(order_id, message.trace.clone()),
+                false => Ticket::failed(order_id, reason.to_owned(), message.trace.clone()),
+            },
+            order_revision: heard.map_or(0, |heard| heard.revision),
             drinks: Vec::new(),
         };
         if store::queue(conn, vec![tombstone]).await?.is_empty() {
-            if wants_an_end {
-                return Ok(Consequence::MayWait(format!(
-                    "Order {order_id} has a ticket, and is still made, though reception wants it \
-                     cancelled or has given it up."
-                )));
-            }
-            return Ok(Consequence::Unaffected(format!(
-                "Order {order_id} has a ticket, which goes on as it is."
-            )));
+            return Ok(has_a_ticket(order_id, heard));
         }
-        Ok(Consequence::OrderFails(format!(
-            "Order {order_id} ends FAILED, and what was charged for it is owed."
-        )))
+        Ok(match cancels {
+            true => Consequence::Unaffected(format!(
+                "Order {order_id} is cancelled all the same, and nothing of it is made."
+            )),
+            false => Consequence::OrderFails(format!(
+                "Order {order_id} ends FAILED, and what was charged for it is owed."
+            )),
+        })
     }
 
     async fn unpublished(
@@ -66,4 +70,17 @@ impl GiveUp for Orders {
              of its ticket again."
         )))
     }
+}
+
+/// What it means for an order that somebody makes, or has made.
+fn has_a_ticket(order_id: Uuid, heard: Option<&Heard>) -> Consequence {
+    if heard.is_some_and(Heard::wants_an_end) {
+        return Consequence::MayWait(format!(
+            "Order {order_id} has a ticket, and is still made, though reception wants it \
+             cancelled or has given it up."
+        ));
+    }
+    Consequence::Unaffected(format!(
+        "Order {order_id} has a ticket, which goes on as it is."
+    ))
 }

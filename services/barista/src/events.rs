@@ -95,6 +95,17 @@ impl Heard {
     pub fn wants_an_end(&self) -> bool {
         matches!(self.wish, Wish::End(_))
     }
+
+    /// Whether the order is cancelled, or will be as soon as its ticket is.
+    pub fn wants_to_cancel(&self) -> bool {
+        let Wish::End(event) = &self.wish else {
+            return false;
+        };
+        matches!(
+            event,
+            ticket::Event::CancelRequested | ticket::Event::OrderCancelled
+        )
+    }
 }
 
 /// What is to become of an order.

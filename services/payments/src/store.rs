@@ -15,7 +15,8 @@ use tokio::time;
 use uuid::Uuid;
 
 /// What the ledger gets to answer: enough for a slow statement to run into its own
-/// limit on the server, which says more.
+/// limit on the server, which says more. Less than lifecycle's, which is for work in the
+/// background: here a caller waits, who has given up by then.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Gives up on a database that stopped answering. sqlx would wait until TCP gives up.

@@ -28,6 +28,7 @@ pub(super) struct Order {
     pub(super) currency_code: String,
     pub(super) payment_state: String,
     pub(super) refund_state: String,
+    pub(super) cancel_state: String,
     pub(super) items: Json<Vec<Item>>,
     #[sqlx(flatten)]
     pub(super) history: History,
@@ -117,7 +118,7 @@ impl Entries {
 async fn orders(pool: &PgPool, first: Uuid) -> sqlx::Result<HashMap<Uuid, Order>> {
     let orders: Vec<Order> = sqlx::query_as(
         "select o.order_id, o.state, o.revision, o.total_minor, o.currency_code, \
-             o.payment_state, o.refund_state, o.items, \
+             o.payment_state, o.refund_state, o.cancel_state, o.items, \
              coalesce(h.revisions, '{}') as revisions, coalesce(h.states, '{}') as states \
          from orders o left join ( \
              select order_id, array_agg(revision order by revision) as revisions, \

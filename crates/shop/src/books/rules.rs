@@ -35,7 +35,9 @@ pub(super) fn findings(entries: &Entries, acknowledged: &[Uuid], settled: bool) 
     for order in entries.orders_before.values() {
         let ticket = entries.tickets.get(&order.order_id);
         let charges = charges.get(&order.order_id).map_or(&[][..], Vec::as_slice);
-        order_stands(order, ticket, charges, settled, &mut findings);
+        order_stands(order, ticket, settled, &mut findings);
+        let later = entries.orders_after.get(&order.order_id);
+        charged_once(order, later, charges, &mut findings);
         refund_stands(
             order,
             charges,
@@ -119,16 +121,10 @@ fn refunds_stand(payments: &[Payment], findings: &mut Findings) {
 }
 
 /// What an order's state implies of the others.
-fn order_stands(
-    order: &Order,
-    ticket: Option<&Ticket>,
-    charges: &[&Payment],
-    settled: bool,
-    findings: &mut Findings,
-) {
+fn order_stands(order: &Order, ticket: Option<&Ticket>, settled: bool, findings: &mut Findings) {
     let (id, state) = (order.order_id, order.state.as_str());
-    if settled && matches!(state, "AWAITING_PAYMENT" | "PAID" | "PREPARING") {
-        findings.add(Rule::Unfinished, id, state);
+    if let Some(unfinished) = unfinished(order).filter(|_| settled) {
+        findings.add(Rule::Unfinished, id, unfinished);
     }
     if is_served(state) {
         if let Some(difference) = made_differently(order, ticket) {
@@ -143,11 +139,6 @@ fn order_stands(
             );
         }
     }
-    if is_paid(state) && !charged_its_total(order, charges) {
-        let amounts: Vec<i64> = charges.iter().map(|charge| charge.amount_minor).collect();
-        let detail = format!("total {}, charges {amounts:?}", order.total_minor);
-        findings.add(Rule::NotChargedOnce, id, detail);
-    }
     let broken = broken(
         &order.history,
         order.revision,
@@ -157,6 +148,32 @@ fn order_stands(
     );
     if let Some(broken) = broken {
         findings.add(Rule::OrderHistoryBroken, id, broken);
+    }
+}
+
+/// What of an order still has to come.
+fn unfinished(order: &Order) -> Option<String> {
+    let (state, refund, cancel) = (&order.state, &order.refund_state, &order.cancel_state);
+    if matches!(state.as_str(), "AWAITING_PAYMENT" | "PAID" | "PREPARING") {
+        return Some(state.clone());
+    }
+    let waits = refund == "PENDING" || cancel == "REQUESTED";
+    waits.then(|| format!("{state}, refund {refund}, cancel {cancel}"))
+}
+
+/// What an order that is paid implies of its charges. Between the two readings of the orders it may
+/// have ended without coffee, and its money may be back.
+fn charged_once(
+    order: &Order,
+    later: Option<&Order>,
+    charges: &[&Payment],
+    findings: &mut Findings,
+) {
+    let ended_since = later.is_some_and(|order| ended_without_coffee(&order.state));
+    if is_paid(&order.state) && !ended_since && !charged_its_total(order, charges) {
+        let amounts: Vec<i64> = charges.iter().map(|charge| charge.amount_minor).collect();
+        let detail = format!("total {}, charges {amounts:?}", order.total_minor);
+        findings.add(Rule::NotChargedOnce, order.order_id, detail);
     }
 }
 
@@ -192,6 +209,9 @@ fn ticket_stands(ticket: &Ticket, order: Option<&Order>, settled: bool, findings
         "PAID" | "PREPARING" => settled && matches!(ticket_state, "READY" | "FAILED"),
         // Made in spite of it, or about to be: until the barista has heard of it.
         "FAILED" => ticket_state == "READY" || settled && ticket_state != "FAILED",
+        "CANCELLED" => {
+            ticket_state == "READY" || settled && !matches!(ticket_state, "CANCELLED" | "FAILED")
+        }
         _ => false,
     };
     if disagrees {
@@ -221,7 +241,7 @@ fn charges_stand(
     let state = order.map_or("absent", |order| order.state.as_str());
     // Until it is settled, an order is not known to be charged.
     let undecided = state == "AWAITING_PAYMENT" && !settled;
-    if !is_paid(state) && !undecided && !order.is_some_and(is_owed) {
+    if !is_paid(state) && !undecided && !order.is_some_and(speaks_of_a_refund) {
         findings.add(Rule::ChargedForNothing, order_id, format!("order {state}"));
     }
     if charges.len() > 1 {
@@ -255,6 +275,12 @@ fn was_paid(order: &Order) -> bool {
 /// Whether the money is to be given back, and the order says so.
 fn is_owed(order: &Order) -> bool {
     ended_without_coffee(&order.state) && order.refund_state == "PENDING"
+}
+
+/// The same, or that it is back: the charge was read before the order, and may have been given
+/// back in between. Whether one that is kept is said to be back is asked of the earlier reading.
+fn speaks_of_a_refund(order: &Order) -> bool {
+    ended_without_coffee(&order.state) && matches!(order.refund_state.as_str(), "PENDING" | "DONE")
 }
 
 fn is_served(state: &str) -> bool {
@@ -359,3 +385,6 @@ pub(super) fn summary(entries: &Entries, acknowledged: &[Uuid]) -> Summary {
         refunded_minor: entries.payments.iter().map(|p| p.given_back_minor).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,18 +45,23 @@ pub(super) async fn baristas(barista: &PgPool) -> Result<i64> {
         .await?)
 }
 
-/// Waits until no order is on its way any more.
+/// Waits until no order is on its way any more, and no refund.
 pub(super) async fn until_ready(reception: &PgPool, patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     loop {
         let unfinished: i64 = sqlx::query_scalar(
-            "select count(*) from orders where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING')",
+            // Two questions, each of an index of its own: there may be millions of orders.
+            "select (select count(*) from orders \
+                     where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING')) \
+                  + (select count(*) from orders where refund_state = 'PENDING')",
         )
         .fetch_one(reception)
         .await?;
         match unfinished {
             0 => return Ok(()),
-            n if Instant::now() > deadline => bail!("{n} orders are not READY after {patience:?}"),
+            n if Instant::now() > deadline => {
+                bail!("{n} orders or refunds are still on their way after {patience:?}")
+            }
             _ => sleep(LOOK_EVERY).await,
         }
     }

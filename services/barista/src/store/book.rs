@@ -54,11 +54,19 @@ async fn make(conn: &mut PgConnection, brewed: &[Lease]) -> sqlx::Result<HashSet
 
 /// Puts back into the queue whatever this process still holds, so that another need
 /// not wait until the leases run out. Returns how many.
+///
+/// It locks drinks without their tickets, and in no order, so it waits for nobody: who
+/// waited could wait in a circle with whoever ends tickets. A drink that is locked is
+/// about to be gone, booked or open again, and needs no handing back; should that come to
+/// nothing, its lease runs out.
 pub async fn hand_back(conn: &mut PgConnection, owner: Uuid) -> sqlx::Result<u64> {
     let handed_back = sqlx::query(
-        "update drinks set state = 'WAITING', barista_id = null, lease_owner = null, \
+        "update drinks d set state = 'WAITING', barista_id = null, lease_owner = null, \
              lease_expire_time = null, start_time = null \
-         where state = 'BREWING' and lease_owner = $1",
+         from (select order_id, line, unit from drinks \
+               where state = 'BREWING' and lease_owner = $1 \
+               for update skip locked) as held \
+         where d.order_id = held.order_id and d.line = held.line and d.unit = held.unit",
     )
     .bind(owner)
     .execute(conn)

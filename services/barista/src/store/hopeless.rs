@@ -12,21 +12,14 @@ const AT_ONCE: i64 = 200;
 /// more, or as many leases ran out as there are attempts. Returns why, by order.
 ///
 /// Waits for no other transaction, as taking does: what is locked is left for the next
-/// time. The skills that are waited for are found one by one in the index of the queue,
-/// because a recipe may be gone while a drink of it still waits.
+/// time. Goes by the same skills as taking: what waits for one is taken or given up.
 pub async fn lock_hopeless(
     conn: &mut PgConnection,
     attempts: i32,
 ) -> sqlx::Result<BTreeMap<Uuid, Event>> {
     let rows = sqlx::query(
-        "with recursive waiting (skill) as ( \
-             (select skill from drinks where state = 'WAITING' order by skill limit 1) \
-             union all \
-             select (select d.skill from drinks d \
-                     where d.state = 'WAITING' and d.skill > w.skill order by d.skill limit 1) \
-             from waiting w where w.skill is not null), \
-         hopeless as ( \
-             select d.* from waiting w cross join lateral ( \
+        "with hopeless as ( \
+             select d.* from skills_waited_for w cross join lateral ( \
                  select order_id, line, unit from drinks \
                  where state = 'WAITING' and skill = w.skill limit $2) as d \
              where not exists (select from baristas b where w.skill = any(b.skills)) \

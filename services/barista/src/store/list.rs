@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A drink, and its ticket; or a ticket without drinks, which was given up before it was
-/// begun.
+/// A drink, and its ticket; or a ticket without drinks, which was given up before one was
+/// made: the others of its drinks are gone then.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct TicketDrink {
     /// The ticket.

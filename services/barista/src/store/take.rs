@@ -106,9 +106,7 @@ async fn reopen_expired(conn: &mut PgConnection) -> sqlx::Result<()> {
 async fn lock_free_baristas(conn: &mut PgConnection) -> sqlx::Result<Vec<Barista>> {
     sqlx::query_as(
         "select barista_id, skills from baristas b \
-         where skills && array( \
-                   select skill from (select distinct skill from recipes) r where exists ( \
-                       select from drinks d where d.state = 'WAITING' and d.skill = r.skill)) \
+         where skills && array(select skill from skills_waited_for) \
            and not exists ( \
                    select from drinks d where d.state = 'BREWING' and d.barista_id = b.barista_id) \
          limit $1 for update skip locked",

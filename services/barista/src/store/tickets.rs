@@ -8,7 +8,7 @@ use crate::{
 use chrono::{DateTime, SubsecRound as _, Utc};
 use messaging::outbox;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -65,21 +65,18 @@ pub(super) fn ticket(row: &PgRow) -> sqlx::Result<Ticket> {
     })
 }
 
-/// Lets events happen to tickets, in the given sequence, and writes down what came of
-/// them. Returns the new revisions.
+/// Lets events happen to tickets, in the given sequence, and writes down those that are
+/// not as they were: what only absorbed an event keeps its time. Returns the new revisions.
 pub(super) async fn advance(
     conn: &mut PgConnection,
     mut locked: Locked,
     happened: impl Iterator<Item = (Uuid, Event)>,
 ) -> sqlx::Result<Vec<Ticket>> {
     let now = now();
-    let mut changed = Locked::new();
+    let mut changed = BTreeSet::new();
     let (mut revisions, mut events) = (Vec::new(), Vec::new());
     for (order_id, event) in happened {
-        let Some(before) = changed
-            .remove(&order_id)
-            .or_else(|| locked.remove(&order_id))
-        else {
+        let Some(before) = locked.remove(&order_id) else {
             continue;
         };
         let after = match before.clone().apply(event) {
@@ -93,12 +90,17 @@ pub(super) async fn advance(
             // hold up every other order for ever.
             Transition::Refused(illegal) => {
                 tracing::error!(error = %illegal, order.id = %order_id, "ticket not changed");
-                before
+                before.clone()
             }
         };
-        changed.insert(order_id, after);
+        if after != before {
+            changed.insert(order_id);
+        }
+        // The next event of the batch may be of the same ticket.
+        locked.insert(order_id, after);
     }
-    let changed: Vec<Ticket> = changed.into_values().collect();
+    locked.retain(|order_id, _| changed.contains(order_id));
+    let changed: Vec<Ticket> = locked.into_values().collect();
     update(conn, &changed, &revisions, now).await?;
     outbox::append(conn, &events).await?;
     Ok(revisions)
@@ -117,6 +119,9 @@ async fn update(
     revisions: &[Ticket],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    if changed.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "with history as ( \
              insert into ticket_history (order_id, revision, state, time) \
