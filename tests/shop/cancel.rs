@@ -3,13 +3,14 @@
 //!
 //! Both outcomes of each race are forced: where timing would decide, the test is the barista.
 
-use crate::{by_hand::ByHand, count, post::order_id, reason, shift};
+use crate::{by_hand::ByHand, count, log, post::order_id, reason, shift};
 use clap::Parser as _;
 use futures::future::join_all;
 use proto::reception::v1::{
-    CancelOrderRequest, CancelState, CollectOrderRequest, Order, OrderState, PaymentState,
-    PlaceOrderRequest, RefundState,
+    CancelOrderRequest, CancelState, CollectOrderRequest, Order, OrderHistoryEntry, OrderState,
+    PaymentState, PlaceOrderRequest, RefundState,
 };
+use rdkafka::{Message as _, message::OwnedMessage};
 use shop::{
     cli::Cli,
     customers::{espresso, item, latte},
@@ -18,6 +19,9 @@ use shop::{
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+/// Why orders are cancelled here.
+const REASON: &str = "changed my mind";
 
 #[tokio::test]
 async fn an_order_that_nobody_has_begun_is_cancelled_and_its_money_owed() {
@@ -33,7 +37,7 @@ async fn an_order_that_nobody_has_begun_is_cancelled_and_its_money_owed() {
     assert_eq!(cancelled.cancel_state(), CancelState::Accepted);
     assert!(gives_back(&cancelled), "{cancelled:?}");
     let detail = |at: usize| cancelled.history[at].detail.clone();
-    assert_eq!(detail(2), "asked to cancel: changed my mind");
+    assert_eq!(detail(2), format!("asked to cancel: {REASON}"));
 
     shift::release(&shop).await;
     let drinks = count(&shop.barista_pool(), "select count(*) from drinks").await;
@@ -295,6 +299,41 @@ async fn the_launcher_cancels_and_collects_and_says_when_it_cannot() {
 }
 
 #[tokio::test]
+async fn the_customers_own_words_stay_in_the_orders_history() {
+    let shop = crate::open().await;
+    shift::occupy(&shop, "espresso").await;
+    let paid = shop.place(latte()).await;
+    shop.payments.stop().await.expect("it ends well");
+    let unpaid = shop.place(latte()).await;
+    for order in [&paid, &unpaid] {
+        cancel(&shop, order).await.expect("it is not begun");
+        let cancelled = shop.until(order, OrderState::Cancelled).await;
+        let kept = |entry: &OrderHistoryEntry| entry.detail.contains(REASON);
+        assert!(cancelled.history.iter().any(kept), "{cancelled:?}");
+    }
+    shop.payments.start().await.expect("it starts again");
+    shift::release(&shop).await;
+    shop.until_idle().await;
+    for topic in [shop.orders_topic(), shop.tickets_topic()] {
+        let messages = log::read(&shop, &topic).await;
+        assert!(messages.iter().any(|message| about(message, &paid)));
+        let told = messages.iter().find(|message| holds(message, REASON));
+        assert!(told.is_none(), "{told:?}");
+    }
+    shop.close().await;
+}
+
+fn about(message: &OwnedMessage, order: &Order) -> bool {
+    message.key() == Some(order.order_id.as_bytes())
+}
+
+/// Whether the text is anywhere in the message.
+fn holds(message: &OwnedMessage, text: &str) -> bool {
+    let payload = String::from_utf8_lossy(message.payload().unwrap_or_default());
+    payload.contains(text) || format!("{:?}", log::headers(message)).contains(text)
+}
+
+#[tokio::test]
 async fn what_a_customer_wants_later_goes_on_in_the_orders_trace() {
     let mut barista = ByHand::open().await;
     let order = barista.queued().await;
@@ -349,7 +388,7 @@ async fn a_wish_that_is_lost_on_the_way_is_decided_when_reception_asks() {
 async fn cancel(shop: &Shop, order: &Order) -> Result<Order, Status> {
     let request = CancelOrderRequest {
         order_id: order.order_id.clone(),
-        reason: "changed my mind".to_owned(),
+        reason: REASON.to_owned(),
     };
     let answer = shop.reception_client().cancel_order(request).await?;
     Ok(answer.into_inner().order.expect("the answer holds it"))

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::join;
 use tonic::Code;
 
-/// As many as the sweeper asks about at a time. A provider that wakes up and finds more than 20
+/// No more than the sweeper asks about at a time, and few enough: a provider that wakes up and finds more than 20
 /// calls that nobody waits for any more breaks the connection, and then none is in flight.
 const MANY: usize = 8;
 
@@ -70,8 +70,8 @@ async fn only_orders_that_wait_for_longer_are_cancelled_once_by_whoever_looks() 
     assert_eq!(close(&shop, Duration::from_secs(3600)).await, 0);
     let at_once = Duration::from_millis(2);
     let (one, other) = join!(close(&shop, at_once), close(&shop, at_once));
-    // What one has locked the other passes over.
-    assert_eq!(one + other + close(&shop, at_once).await, unpaid.len());
+    // Both have found them all; what one has cancelled is over for the other.
+    assert_eq!(one + other, unpaid.len());
     shop.reception.start().await.expect("it starts again");
     for order in &unpaid {
         let order = shop.get(&order.order_id).await.expect("it is stored");
@@ -85,12 +85,48 @@ async fn only_orders_that_wait_for_longer_are_cancelled_once_by_whoever_looks() 
 }
 
 #[tokio::test]
-async fn a_window_that_is_over_before_a_charge_is_refused_at_the_start() {
-    let options = Options::default().with(Service::Reception, "PAYMENT_WINDOW", "2s");
+async fn an_order_that_cannot_be_cancelled_does_not_keep_its_neighbors_waiting() {
+    let shop = crate::open().await;
+    shop.payments.stop().await.expect("it ends well");
+    let unpaid = place_many(&shop).await;
+    shop.reception.stop().await.expect("it ends well");
+    let refused = &unpaid[1].order_id;
+    history(&shop, REVISION_TAKEN, refused).await;
+
+    let at_once = Duration::from_millis(2);
+    assert_eq!(close(&shop, at_once).await, unpaid.len() - 1);
+    assert_eq!(close(&shop, at_once).await, 0, "it still cannot");
+    history(&shop, REVISION_FREE, refused).await;
+    assert_eq!(close(&shop, at_once).await, 1);
+    shop.reception.start().await.expect("it starts again");
+    for order in &unpaid {
+        let order = shop.get(&order.order_id).await.expect("it is stored");
+        assert_eq!((order.state(), order.revision), (OrderState::Cancelled, 2));
+    }
+    shop.payments.start().await.expect("it starts again");
+    shop.close().await;
+}
+
+const REVISION_TAKEN: &str = "insert into order_history (order_id, revision, state, time, detail) \
+    values ($1::uuid, 2, 'AWAITING_PAYMENT', now(), 'by hand')";
+const REVISION_FREE: &str =
+    "delete from order_history where order_id = $1::uuid and detail = 'by hand'";
+
+/// Changes an order's history by hand.
+async fn history(shop: &Shop, how: &'static str, order_id: &str) {
+    let changed = sqlx::query(how).bind(order_id);
+    let changed = changed.execute(&shop.reception_pool()).await;
+    assert_eq!(changed.expect("the database is up").rows_affected(), 1);
+}
+
+#[tokio::test]
+async fn a_window_that_may_be_over_before_the_last_try_to_charge_is_refused_at_the_start() {
+    // Longer than one try, shorter than three.
+    let options = Options::default().with(Service::Reception, "PAYMENT_WINDOW", "5s");
     let shop = Shop::prepare(options).await;
     let shop = shop.expect("the databases can be made");
-    let refused = shop.reception.start().await.expect_err("2 s are too short");
-    assert!(format!("{refused:#}").contains("PAYMENT_WINDOW (2s) is over"));
+    let refused = shop.reception.start().await.expect_err("5 s are too short");
+    assert!(format!("{refused:#}").contains("PAYMENT_WINDOW (5s) is over"));
     // It has ended, which is what it was asked.
     drop(shop.reception.stop().await);
     shop.discard().await;
@@ -100,9 +136,10 @@ async fn a_window_that_is_over_before_a_charge_is_refused_at_the_start() {
 async fn a_charge_in_flight_when_the_time_to_pay_ends_is_closed_or_goes_back() {
     let options = Options {
         processes: true,
-        ..Options::default()
+        ..one_try()
     };
-    // The sweeper asks after three seconds, and still waits for its answer when the window ends.
+    // The sweeper asks when the customers have left, after five seconds, and still waits for its
+    // answer when the window ends.
     let options = options.with(Service::Reception, "CHARGE_TIMEOUT", "6s");
     let options = options.with(Service::Reception, "PAYMENT_WINDOW", "7s");
     // An open circuit would keep what is to be in flight from being sent.
@@ -188,12 +225,12 @@ async fn place_many(shop: &Shop) -> Vec<Order> {
 /// One step of a window of its own.
 async fn close(shop: &Shop, payment_window: Duration) -> usize {
     let options = payment_window::Options { payment_window };
-    let charge_timeout = Duration::from_millis(1);
+    let longest_charge = Duration::from_millis(1);
     let window = PaymentWindow::new(
         &shop.reception_pool(),
         &Waker::new(),
         &options,
-        charge_timeout,
+        longest_charge,
     );
     let closed = window.expect("it is longer than a charge").close().await;
     closed.expect("the database is up")

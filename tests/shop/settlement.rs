@@ -1,6 +1,6 @@
 //! A charge that is undecided is no error: the order is acknowledged, and settled later, once.
 
-use crate::count;
+use crate::{count, money_back::one_try};
 use proto::reception::v1::{Order, OrderState};
 use reception::store::owed;
 use shop::{
@@ -78,17 +78,35 @@ async fn what_one_sweeper_has_taken_no_other_takes_until_its_next_try_is_due() {
         place_undecided(&shop).await;
     }
     shop.reception.stop().await.expect("it ends well");
-    let due = "update orders set settle_time = now(), settle_attempts = 6";
+    let due = "update orders set settle_time = now(), settle_attempts = 0";
     let due = sqlx::query(due).execute(&shop.reception_pool()).await;
     due.expect("the database is up");
     let (one, other) = tokio::join!(claim(&shop), claim(&shop));
     assert_eq!(one + other, 20);
     assert_eq!(claim(&shop).await, 0, "the next try is due in a minute");
+    let early = "select count(*) from orders where settle_time < create_time + interval '1 minute'";
+    assert_eq!(count(&shop.reception_pool(), early).await, 0);
     let due = "update orders set settle_time = now()";
     let due = sqlx::query(due).execute(&shop.reception_pool()).await;
     due.expect("the database is up");
     shop.payments.start().await.expect("it starts again");
     shop.reception.start().await.expect("it starts again");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn while_one_sweeper_waits_for_a_slow_answer_no_other_asks() {
+    let slow = one_try().with(Service::Reception, "CHARGE_TIMEOUT", "20s");
+    let shop = crate::open_with(slow).await;
+    let second = shop.reception.second().expect("there is a free port");
+    second.start().await.expect("it starts beside the first");
+    shop.provider.fail_next(1).await;
+    let order = place_undecided(&shop).await;
+    shop.provider.delay_next(10, Duration::from_secs(6)).await;
+    shop.until_ready(&order).await;
+    assert_eq!(shop.provider.calls_left().await, 9, "one has asked");
+    shop.provider.recover().await;
+    second.stop().await.expect("it ends well");
     shop.close().await;
 }
 
@@ -156,7 +174,8 @@ async fn place_undecided(shop: &Shop) -> Order {
 /// How many orders a sweeper takes.
 async fn claim(shop: &Shop) -> usize {
     let mut conn = shop.reception_pool().acquire().await.expect("it is up");
-    let taken = owed::claim(&mut conn, 15, Duration::from_secs(60)).await;
+    let (first, longest) = (Duration::from_secs(60), Duration::from_secs(90));
+    let taken = owed::claim(&mut conn, 15, first, longest).await;
     taken.expect("the database is up").len()
 }
 

@@ -108,6 +108,18 @@ impl Outbound {
         &self.0.breaker
     }
 
+    /// How long a call may take at most, with every try and pause of it, however large its budget.
+    pub fn longest_call(&self) -> Duration {
+        let Stack {
+            attempts,
+            attempt_timeout,
+            ..
+        } = *self.0;
+        let tries = attempt_timeout.saturating_mul(attempts);
+        let longest = tries.saturating_add(Retries::longest(attempts));
+        longest.min(LONGEST_BUDGET)
+    }
+
     /// Sends a message and waits for the answer. `method` is `package.Service/Method`.
     ///
     /// It takes `budget` at most: what is left of the caller's time, less what the caller needs to

@@ -69,11 +69,9 @@ fn moved(state: State, event: &Event) -> (&'static str, Case) {
 /// Something else about the order is new: its cancellation or its money.
 fn unmoved(event: &Event) -> (&'static str, Case) {
     match event {
-        Event::CancelRequested { reason } => (
+        Event::CancelRequested { .. } => (
             "coffeeshop.reception.v1.OrderCancelRequested",
-            Case::CancelRequested(wire::OrderCancelRequested {
-                reason: reason.clone(),
-            }),
+            Case::CancelRequested(wire::OrderCancelRequested {}),
         ),
         Event::Refunded { .. } => (
             "coffeeshop.reception.v1.OrderRefunded",
@@ -91,12 +89,12 @@ fn unmoved(event: &Event) -> (&'static str, Case) {
     }
 }
 
-/// Why an order ended, for people.
+/// Why an order ended, for people. What a customer says of it may be about a person, and
+/// nothing that is published can be erased: it stays in the order's history.
 fn reason(event: &Event) -> String {
     match event {
-        Event::Declined { reason }
-        | Event::CannotBeMade { reason }
-        | Event::CancelRequested { reason } => reason.clone(),
+        Event::Declined { reason } | Event::CannotBeMade { reason } => reason.clone(),
+        Event::CancelRequested { .. } => "the customer asked".to_owned(),
         Event::WindowOver => "the time to pay is over".to_owned(),
         _ => String::new(),
     }

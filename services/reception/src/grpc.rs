@@ -2,6 +2,8 @@
 
 /// From the domain to the wire.
 mod answer;
+/// Errors to statuses.
+mod error;
 /// From the wire to the domain: every violation of a request at once.
 mod request;
 /// One `WatchOrder` stream.
@@ -23,7 +25,7 @@ use proto::reception::v1::{
     self as wire,
     reception_service_server::{ReceptionService, ReceptionServiceServer},
 };
-use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES, status};
+use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES};
 use std::{pin::Pin, time::Duration};
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
@@ -31,6 +33,8 @@ use watching::Watch;
 
 /// What a caller that sets no deadline is granted.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// What the sweeper leaves to a call beyond its charge, to record the outcome.
+const RECORDING: Duration = Duration::from_secs(3);
 /// When to ask again what could not be answered.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -68,7 +72,7 @@ impl ReceptionService for Reception {
         let mut conn = self.connection().await?;
         let mut items = bounded(read::menu(&mut conn, after.as_ref(), limit + 1))
             .await
-            .map_err(store_error)?;
+            .map_err(error::store)?;
         let next_page_token = next_page(&mut items, limit, request::MENU_PAGES, request::menu_key);
         let menu_items = items.into_iter().map(answer::menu_item).collect();
         Ok(Response::new(wire::ListMenuItemsResponse {
@@ -86,7 +90,11 @@ impl ReceptionService for Reception {
         let deadline = Instant::now() + left;
         let request = request.into_inner();
         let repeatable = !request.request_id.is_empty();
-        let new = match request::place_order(&self.counter.pricing, &request).await {
+        // Until then the call charges, so that the two seldom meet. If they do, the key makes it
+        // one charge.
+        let settle_after = left.min(self.counter.payments.longest_call() + RECORDING);
+        let pricing = &self.counter.pricing;
+        let new = match request::place_order(pricing, &request, settle_after).await {
             Ok(new) => new,
             Err(refusal) if refusal.code() == Code::InvalidArgument => {
                 return self.placed_before(&request).await?.ok_or(refusal);
@@ -97,7 +105,7 @@ impl ReceptionService for Reception {
         about(new.order.order_id);
         let order = place_order(&self.counter, new, deadline)
             .await
-            .map_err(|error| place_order_error(&error, repeatable))?;
+            .map_err(|error| error::place_order(&error, repeatable))?;
         Ok(Response::new(wire::PlaceOrderResponse {
             order: Some(answer::order(order)),
         }))
@@ -114,16 +122,16 @@ impl ReceptionService for Reception {
                 id.to_string(),
                 bounded(read::by_id(&mut conn, id))
                     .await
-                    .map_err(store_error)?,
+                    .map_err(error::store)?,
             ),
             request::By::RequestId(id) => {
                 let found = bounded(read::by_request_id(&mut conn, id))
                     .await
-                    .map_err(store_error)?;
+                    .map_err(error::store)?;
                 (id.to_string(), found.map(|(order, _)| order))
             }
         };
-        let order = order.ok_or_else(|| not_found(&name))?;
+        let order = order.ok_or_else(|| error::not_found(&name))?;
         Ok(Response::new(wire::GetOrderResponse {
             order: Some(answer::order(order)),
         }))
@@ -142,7 +150,7 @@ impl ReceptionService for Reception {
             list.limit + 1,
         ))
         .await
-        .map_err(store_error)?;
+        .map_err(error::store)?;
         let next_page_token = next_page(&mut orders, list.limit, &list.pages, |order| {
             order.order_id.to_string()
         });
@@ -220,21 +228,21 @@ impl Reception {
         let mut conn = self.connection().await?;
         let known = bounded(read::by_request_id(&mut conn, request_id))
             .await
-            .map_err(store_error)?;
+            .map_err(error::store)?;
         let Some((order, hash)) = known else {
             return Ok(None);
         };
         if hash != request::hash(request) {
             return Ok(None);
         }
-        let order = place_order::answer(order).map_err(|error| place_order_error(&error, true))?;
+        let order = place_order::answer(order).map_err(|error| error::place_order(&error, true))?;
         Ok(Some(Response::new(wire::PlaceOrderResponse {
             order: Some(answer::order(order)),
         })))
     }
 
     async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Status> {
-        self.counter.pool.acquire().await.map_err(store_error)
+        self.counter.pool.acquire().await.map_err(error::store)
     }
 }
 
@@ -259,74 +267,4 @@ fn next_page<R>(
     rows.last()
         .map(|last| page::encode(pages, &key(last)))
         .unwrap_or_default()
-}
-
-/// What became of a call of PlaceOrder that placed nothing, or not surely:
-/// - `ALREADY_EXISTS`: the request id belongs to another body.
-/// - `FAILED_PRECONDITION`: the payment was declined.
-/// - `RESOURCE_EXHAUSTED`: too many calls wait already; nothing was stored.
-/// - `UNAVAILABLE`: nothing was stored; or, with a request id, perhaps it was. Either
-///   way the same call may be sent again.
-/// - `UNKNOWN`: perhaps it was stored, and there is no request id: sent again, it could
-///   order twice.
-fn place_order_error(error: &place_order::Error, repeatable: bool) -> Status {
-    use place_order::Error;
-    let message = error.to_string();
-    match error {
-        Error::RequestIdReused => {
-            status::error(Code::AlreadyExists, "REQUEST_ID_REUSED", message, &[])
-        }
-        Error::Declined { order_id, reason } => {
-            let order_id = order_id.to_string();
-            let metadata = [
-                ("order_id", order_id.as_str()),
-                ("decline_reason", reason.as_str()),
-            ];
-            status::error(
-                Code::FailedPrecondition,
-                "PAYMENT_DECLINED",
-                message,
-                &metadata,
-            )
-        }
-        Error::Busy => status::overloaded(message),
-        Error::NotStored(error) => status::from_sqlx(error.as_ref()),
-        Error::OutcomeUnknown { .. } if repeatable => {
-            status::unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER)
-        }
-        Error::OutcomeUnknown { order_id } => {
-            let order_id = order_id.to_string();
-            let metadata = [("order_id", order_id.as_str())];
-            status::error(Code::Unknown, "OUTCOME_UNKNOWN", message, &metadata)
-        }
-    }
-}
-
-/// What a batch that was not committed means to a call that stores nothing.
-fn not_committed(error: &batching::Error) -> Status {
-    match error {
-        batching::Error::Busy => status::overloaded(error.to_string()),
-        batching::Error::NotCommitted(cause) | batching::Error::Unknown(cause) => {
-            status::from_sqlx(cause.as_ref())
-        }
-    }
-}
-
-fn not_found(order_id: &str) -> Status {
-    status::not_found("ORDER_NOT_FOUND", "coffeeshop.reception.v1.Order", order_id)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn store_error(error: sqlx::Error) -> Status {
-    status::from_sqlx(&error)
-}
-
-/// A request that was refused without a violation: a bug of ours.
-fn unexplained() -> Status {
-    status::error(
-        Code::Internal,
-        "INTERNAL",
-        "the request was refused, we cannot say why",
-        &[],
-    )
 }

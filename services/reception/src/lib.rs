@@ -79,9 +79,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.postgres, NAME)?;
     let (waker, watchers) = (Waker::new(), Watchers::default());
-    let timeout = config.payments.charge_timeout;
-    let window = PaymentWindow::new(&pool, &waker, &config.window, timeout)?;
     let payments = Payments::new(&config.payments)?;
+    let longest = payments.longest_call();
+    let window = PaymentWindow::new(&pool, &waker, &config.window, longest)?;
     let (counter, committers) = Counter::new(pool.clone(), payments, &waker);
     let tickets = events::Tickets {
         waker: waker.clone(),

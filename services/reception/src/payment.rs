@@ -63,10 +63,11 @@ pub struct Options {
     /// Where orders are charged.
     #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:50053")]
     payments_url: String,
-    /// How long one try to charge may take. When it is over the order is answered as
-    /// AWAITING_PAYMENT, and settled later with the same key.
+    /// How long one try of a call to payments may take: to charge, to close a key, or to give
+    /// money back. An order whose charge is not decided by then is answered as
+    /// AWAITING_PAYMENT. Whatever it was, it is settled later with the same key.
     #[arg(long, env = "CHARGE_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
-    pub(crate) charge_timeout: Duration,
+    charge_timeout: Duration,
     #[command(flatten)]
     outbound: outbound::Options,
 }
@@ -94,6 +95,11 @@ impl Payments {
     /// The breaker before it.
     pub fn breaker(&self) -> &Breaker {
         self.outbound.breaker()
+    }
+
+    /// How long a call may take at most, with every try of it.
+    pub fn longest_call(&self) -> Duration {
+        self.outbound.longest_call()
     }
 
     /// Charges, within `budget`.

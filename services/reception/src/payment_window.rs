@@ -8,12 +8,13 @@
 //! nothing ever will be, or the money goes back.
 //! Not guaranteed: that nobody is charged after the window. It is the key that ends a charge,
 //! not the clock. Nor the moment: an order is measured by the clock of the instance that
-//! looks, stamped by that of the one that placed it.
+//! looks, stamped by that of the one that placed it. Nor any order behind a whole batch of
+//! orders that the database refuses to change.
 //!
-//! Any number of instances may run: each passes over what another has locked.
+//! Any number of instances may run: what one has cancelled is over for the others.
 
 use crate::{
-    change::{self, Change},
+    change::{self, Change, Changed},
     metrics,
     order::{Event, OrderId},
     store::unpaid,
@@ -51,18 +52,19 @@ impl PaymentWindow {
     /// A window through which nobody has looked yet.
     ///
     /// # Errors
-    /// It is over before a charge of `charge_timeout` is.
+    /// It is over before a call to charge that may take up to `longest_charge` is.
     pub fn new(
         pool: &PgPool,
         waker: &Waker,
         options: &Options,
-        charge_timeout: Duration,
+        longest_charge: Duration,
     ) -> anyhow::Result<Self> {
         let window = options.payment_window;
         ensure!(
-            window > charge_timeout,
-            "PAYMENT_WINDOW ({window:?}) is over before CHARGE_TIMEOUT ({charge_timeout:?}): \
-             orders would be cancelled while they are charged, and the money given back"
+            window > longest_charge,
+            "PAYMENT_WINDOW ({window:?}) is over before a charge may be ({longest_charge:?}: \
+             CALL_ATTEMPTS times CHARGE_TIMEOUT, and the pauses between): orders would be \
+             cancelled while they are charged, and the money given back"
         );
         let (pool, waker) = (pool.clone(), waker.clone());
         Ok(Self {
@@ -72,30 +74,61 @@ impl PaymentWindow {
         })
     }
 
-    /// Cancels a batch of orders whose time to pay is over. Returns how many.
+    /// Cancels a batch of orders whose time to pay is over. Returns how many. One that the
+    /// database refuses is logged, and does not keep the others from being cancelled.
     ///
     /// # Errors
-    /// What the database answers. None of them was cancelled then, or not surely.
+    /// What the database answers. Some of them may be cancelled all the same.
     pub async fn close(&self) -> sqlx::Result<usize> {
         let Some(until) = self.until(change::now()) else {
             return Ok(0);
         };
-        let mut tx = self.pool.begin().await?;
-        let unpaid = unpaid::lock(&mut tx, until, BATCH).await?;
-        if unpaid.is_empty() {
+        let mut conn = self.pool.acquire().await?;
+        let unpaid = unpaid::list(&mut conn, until, BATCH).await?;
+        drop(conn);
+        let changes: Vec<Change> = unpaid.into_iter().map(over).collect();
+        match self.cancel(&changes).await {
+            Err(error) if is_about_a_row(&error) => self.cancel_one_by_one(&changes).await,
+            cancelled => cancelled,
+        }
+    }
+
+    /// Cancels them all or none. Returns how many still waited to be paid.
+    async fn cancel(&self, changes: &[Change]) -> sqlx::Result<usize> {
+        if changes.is_empty() {
             return Ok(0);
         }
-        let changes: Vec<Change> = unpaid.into_iter().map(over).collect();
-        change::apply(&mut tx, &changes).await?;
+        let mut tx = self.pool.begin().await?;
+        let changed = change::apply(&mut tx, changes).await?;
         // Crash here: all of them still wait to be paid; whoever looks next cancels them.
         tx.commit().await?;
         // Crash here: they are cancelled, and owe what `settle` finds.
         self.waker.wake();
-        for change in &changes {
-            tracing::info!(order.id = %change.order_id, "cancelled: the time to pay is over");
+        let mut cancelled = 0;
+        for changed in changed {
+            // An order that was decided since it was listed stays as it is.
+            if let Changed::Applied(order) = changed {
+                tracing::info!(order.id = %order.order_id, "cancelled: the time to pay is over");
+                cancelled += 1;
+            }
         }
-        metrics::windows_over(changes.len());
-        Ok(changes.len())
+        metrics::windows_over(cancelled);
+        Ok(cancelled)
+    }
+
+    async fn cancel_one_by_one(&self, changes: &[Change]) -> sqlx::Result<usize> {
+        let mut cancelled = 0;
+        for change in changes {
+            match self.cancel(std::slice::from_ref(change)).await {
+                Ok(one) => cancelled += one,
+                Err(error) if is_about_a_row(&error) => {
+                    let order_id = change.order_id;
+                    tracing::error!(order.id = %order_id, %error, "not cancelled, and not paid in time");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(cancelled)
     }
 
     /// Whoever has placed an order by then has had their time; nobody, if the window is
@@ -120,6 +153,12 @@ impl PaymentWindow {
         }
         Ok(())
     }
+}
+
+/// Whether it is an answer, which another order may not get; not a database that is away.
+fn is_about_a_row(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{ColumnDecode, Database, Decode};
+    matches!(error, Database(_) | Decode(_) | ColumnDecode { .. })
 }
 
 fn over((order_id, trace): (OrderId, telemetry::propagation::TraceContext)) -> Change {

@@ -34,13 +34,12 @@ use lifecycle::{
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// Orders taken at a time.
-const BATCH: i64 = 64;
-/// Calls in flight at a time.
-const CONCURRENCY: usize = 8;
+/// Orders taken at a time, all of which are asked about at once: one that waited for its turn
+/// could be due again before it comes.
+const BATCH: usize = 32;
 /// Between two looks when nothing is due.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause between two tries of one order.
+/// The longest pause between two tries of one order, if a call is over by then.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What a stopping process grants a sweep. What it drops is as after a crash.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -52,15 +51,16 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// is logged and comes again.
 pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
     let room = counter.payments.breaker().room();
-    let limit = i64::try_from(room).unwrap_or(BATCH).min(BATCH);
+    // No other sweeper may take an order while its call is under way.
+    let first = counter.payments.longest_call();
     let due = bounded(async {
         let mut conn = counter.pool.acquire().await?;
-        owed::claim(&mut conn, limit, LONGEST_PAUSE).await
+        owed::claim(&mut conn, BATCH.min(room), first, LONGEST_PAUSE.max(first)).await
     })
     .await?;
     let taken = due.len();
     stream::iter(due)
-        .for_each_concurrent(CONCURRENCY, |order| {
+        .for_each_concurrent(BATCH, |order| {
             let span = tracing::info_span!("settle", order.id = %order.order_id);
             order.trace.set_as_parent(&span);
             settle(counter, order).instrument(span)

@@ -68,6 +68,12 @@ impl<'a> Retries<'a> {
         }
     }
 
+    /// The longest that all its pauses can take.
+    pub(super) fn longest(attempts: u32) -> Duration {
+        // What the service asks for, and as much again.
+        attempts.saturating_sub(1) * 2 * LONGEST_PAUSE
+    }
+
     /// How many there were.
     pub(super) fn made(&self) -> u32 {
         self.made

@@ -15,6 +15,29 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(60);
 
+fn outbound(attempts: u32, concurrency: u32, attempt_timeout: Duration) -> Outbound {
+    let options = Options {
+        call_attempts: attempts,
+        call_concurrency: concurrency,
+        breaker: breaker::Options {
+            circuit_failures: FAILURES,
+            circuit_probes: PROBES,
+            // So short that a rejection could be waited for.
+            circuit_pause: PAUSE,
+            circuit_longest_pause: PAUSE,
+        },
+    };
+    Outbound::new("payments", attempt_timeout, &options).expect("they are possible")
+}
+
+#[test]
+fn the_longest_call_is_every_try_and_pause_and_within_the_longest_budget() {
+    let longest = |attempts, timeout| outbound(attempts, 1, timeout).longest_call();
+    assert_eq!(longest(1, ATTEMPT), ATTEMPT);
+    assert_eq!(longest(3, ATTEMPT), 3 * ATTEMPT + Duration::from_secs(2));
+    assert_eq!(longest(10, LONGEST_BUDGET), LONGEST_BUDGET);
+}
+
 /// A service behind its stack: how often it was asked, and with which request last.
 struct Service {
     outbound: Outbound,
@@ -23,19 +46,8 @@ struct Service {
 
 impl Service {
     fn new(attempts: u32, concurrency: u32) -> Self {
-        let options = Options {
-            call_attempts: attempts,
-            call_concurrency: concurrency,
-            breaker: breaker::Options {
-                circuit_failures: FAILURES,
-                circuit_probes: PROBES,
-                // So short that a rejection could be waited for.
-                circuit_pause: PAUSE,
-                circuit_longest_pause: PAUSE,
-            },
-        };
         Self {
-            outbound: Outbound::new("payments", ATTEMPT, &options).expect("they are possible"),
+            outbound: outbound(attempts, concurrency, ATTEMPT),
             asked: AtomicU32::new(0),
         }
     }

@@ -27,19 +27,18 @@ const MAX_LINES: usize = 20;
 const MAX_QUANTITY: i32 = 20;
 const MAX_DRINKS: i64 = 100;
 const MAX_TOTAL_MINOR: i64 = 30_000;
-/// How long the sweeper leaves a new order to the call that placed it: longer than a
-/// charge may take, so that the two seldom meet. If they do, the key makes it one.
-const SETTLE_AFTER: Duration = Duration::from_secs(3);
 /// What reading the menu gets.
 const PRICING_PATIENCE: Duration = Duration::from_millis(900);
 
 /// Canonical text of the menu's list, for its page tokens.
 pub(super) const MENU_PAGES: &str = "ListMenuItems";
 
-/// A new order, priced from the menu.
+/// A new order, priced from the menu. For the time of `settle_after` the sweeper leaves it to
+/// the call that places it.
 pub(super) async fn place_order(
     pricing: &Batcher<Pricing>,
     request: &wire::PlaceOrderRequest,
+    settle_after: Duration,
 ) -> Result<NewOrder, Status> {
     let mut violations = Violations::new();
     let request_id = match request.request_id.as_str() {
@@ -69,7 +68,7 @@ pub(super) async fn place_order(
         return Err(violations
             .into_result()
             .err()
-            .unwrap_or_else(super::unexplained));
+            .unwrap_or_else(super::error::unexplained));
     };
     violations.into_result()?;
     let request_hash = hash(request);
@@ -80,7 +79,7 @@ pub(super) async fn place_order(
         total_minor,
     );
     Ok(NewOrder {
-        settle_time: order.create_time + SETTLE_AFTER,
+        settle_time: order.create_time + settle_after,
         order,
         request_id,
         request_hash,
@@ -155,7 +154,7 @@ async fn priced(
         );
     }
     let menu = pricing.submit((), PRICING_PATIENCE).await;
-    let menu = menu.map_err(|error| super::not_committed(&error))?;
+    let menu = menu.map_err(|error| super::error::not_committed(&error))?;
     let lines: Vec<Option<(Item, &MenuItem)>> = lines
         .iter()
         .enumerate()
@@ -243,7 +242,7 @@ pub(super) fn get_order(request: wire::GetOrderRequest) -> Result<By, Status> {
         }
     };
     violations.into_result()?;
-    by.ok_or_else(super::unexplained)
+    by.ok_or_else(super::error::unexplained)
 }
 
 /// Which order to watch, and after which revision.
@@ -255,7 +254,7 @@ pub(super) fn watch_order(request: &wire::WatchOrderRequest) -> Result<(OrderId,
     }
     violations.into_result()?;
     id.map(|id| (OrderId(id), request.after_revision))
-        .ok_or_else(super::unexplained)
+        .ok_or_else(super::error::unexplained)
 }
 
 /// Which order to cancel, and why.
@@ -266,7 +265,7 @@ pub(super) fn cancel_order(request: wire::CancelOrderRequest) -> Result<(OrderId
     validate::text(&mut violations, "reason", &reason, MAX_REASON_CHARS, false);
     violations.into_result()?;
     id.map(|id| (OrderId(id), reason))
-        .ok_or_else(super::unexplained)
+        .ok_or_else(super::error::unexplained)
 }
 
 /// Which order to hand over.
@@ -274,7 +273,7 @@ pub(super) fn collect_order(request: &wire::CollectOrderRequest) -> Result<Order
     let mut violations = Violations::new();
     let id = validate::uuid(&mut violations, "order_id", &request.order_id);
     violations.into_result()?;
-    id.map(OrderId).ok_or_else(super::unexplained)
+    id.map(OrderId).ok_or_else(super::error::unexplained)
 }
 
 /// A line of the menu: drink, price and size, in the order of the list.

@@ -1,6 +1,6 @@
 //! One `WatchOrder` stream.
 
-use super::{answer, not_found, store_error};
+use super::{answer, error};
 use crate::{
     announce::timestamp,
     order::{Order, OrderId},
@@ -76,11 +76,11 @@ impl Watch {
 
     /// The order as it is now.
     pub(super) async fn read(&self) -> Result<Order, Status> {
-        let mut conn = self.pool.acquire().await.map_err(store_error)?;
+        let mut conn = self.pool.acquire().await.map_err(error::store)?;
         let order = bounded(read::by_id(&mut conn, self.order_id))
             .await
-            .map_err(store_error)?;
-        order.ok_or_else(|| not_found(&self.order_id.to_string()))
+            .map_err(error::store)?;
+        order.ok_or_else(|| error::not_found(&self.order_id.to_string()))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Errors of `CancelOrder` and `CollectOrder`.
 
-use super::{RETRY_AFTER, not_committed, not_found};
+use super::{
+    RETRY_AFTER,
+    error::{not_committed, not_found},
+};
 use crate::wish::Error;
 use rpc::status;
 use tonic::{Code, Status};

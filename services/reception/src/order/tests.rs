@@ -12,7 +12,13 @@ pub(crate) fn order(state: State) -> Order {
         total_minor: 350,
         state,
         revision: 7,
-        payment: Payment::Pending,
+        payment: match state {
+            State::AwaitingPayment | State::Cancelled => Payment::Pending,
+            State::Declined => Payment::Declined {
+                reason: String::new(),
+            },
+            _ => PAID,
+        },
         refund: Refund::NotNeeded,
         cancel: Cancel::NotRequested,
         create_time: now,
@@ -161,12 +167,28 @@ fn whoever_paid_and_gets_no_coffee_is_owed_the_money_until_it_is_back() {
     }
 }
 
+/// The payments of which a provider that decides once cannot say that it has charged them.
 #[test]
-fn a_charge_of_a_closed_payment_is_refused_by_name() {
-    let mut closed = order(State::Cancelled);
-    closed.payment = Payment::Cancelled;
-    let charged = closed.apply(CHARGED, Utc::now());
-    assert!(matches!(charged, Transition::Refused(_)), "{charged:?}");
+fn a_charge_that_contradicts_what_the_provider_has_decided_is_refused_by_name() {
+    let reason = String::new();
+    let payment_id = Uuid::max();
+    for (payment, states) in [
+        (
+            Payment::Declined { reason },
+            &[State::Declined, State::Cancelled][..],
+        ),
+        (Payment::Cancelled, &[State::Cancelled, State::Failed]),
+        (Payment::Charged { payment_id }, &State::ALL[1..]),
+    ] {
+        for state in states {
+            let decided = Order {
+                payment: payment.clone(),
+                ..order(*state)
+            };
+            let charged = decided.apply(CHARGED, Utc::now());
+            assert!(matches!(charged, Transition::Refused(_)), "{charged:?}");
+        }
+    }
 }
 
 #[test]

@@ -95,6 +95,9 @@ pub struct IllegalTransition {
 impl Order {
     /// Lets an event happen. Nothing moves an order backwards.
     pub fn apply(self, event: Event, now: DateTime<Utc>) -> Transition {
+        if self.is_contradicted_by(&event) {
+            return self.refused(event);
+        }
         match self.state {
             State::AwaitingPayment => self.unpaid(event, now),
             State::Paid | State::Preparing => self.paid(event, now),
@@ -263,18 +266,31 @@ impl Order {
                     ..order
                 })
             }
-            // A charge that was in flight. While the key is not known to be closed, closing it
-            // gives the money back; after that it contradicts what the provider said.
-            event @ Event::Charged { .. } if self.payment == Payment::Cancelled => {
-                self.refused(event)
-            }
             event @ Event::CancelRequested { .. }
                 if state == State::Failed && self.cancel == Cancel::NotRequested =>
             {
                 self.refused(event)
             }
             event @ Event::Collected => self.refused(event),
+            // A charge that was in flight, too: closing the key, which is owed, gives it back.
             _ => Transition::Absorbed(self, Why::Over),
+        }
+    }
+
+    /// Whether the provider says that it has charged what it has declined or closed, or what it
+    /// has charged under another id: it decides a key once. Absorbed, it would be money that
+    /// nobody gives back.
+    fn is_contradicted_by(&self, event: &Event) -> bool {
+        let Event::Charged {
+            payment_id: charged,
+        } = event
+        else {
+            return false;
+        };
+        match &self.payment {
+            Payment::Pending => false,
+            Payment::Charged { payment_id } => payment_id != charged,
+            Payment::Declined { .. } | Payment::Cancelled => true,
         }
     }
 

@@ -41,21 +41,22 @@ pub struct Unsettled {
 
 /// Takes orders that owe a call which is due.
 ///
-/// Each is put off by a pause that doubles with every try, up to `longest`. It is the
-/// new settle time that takes them away from other sweepers; no lock is held while
-/// the provider is asked.
+/// Each is put off by a pause that is `first` at first and doubles with every try, up to
+/// `longest`. It is the new settle time that takes them away from other sweepers, for as long
+/// as the provider is asked; no lock is held meanwhile.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn claim(
     conn: &mut PgConnection,
-    limit: i64,
+    limit: usize,
+    first: Duration,
     longest: Duration,
 ) -> sqlx::Result<Vec<Unsettled>> {
     sqlx::query_as(
         "update orders set settle_attempts = settle_attempts + 1, \
-             settle_time = now() + least(interval '1 second' * 2 ^ least(settle_attempts, 20), \
-                                         interval '1 second' * $2) \
+             settle_time = now() + interval '1 second' \
+                 * least($2 * 2 ^ least(settle_attempts, 20), $3) \
          where order_id in (select order_id from orders \
                             where (state = 'AWAITING_PAYMENT' or refund_state = 'PENDING') \
                               and settle_time <= now() \
@@ -63,7 +64,8 @@ pub async fn claim(
          returning order_id, total_minor, currency_code, payment_state, payment_id, \
              payment_token, refund_state, traceparent, tracestate",
     )
-    .bind(limit)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(first.as_secs_f64())
     .bind(longest.as_secs_f64())
     .fetch_all(conn)
     .await
@@ -103,7 +105,9 @@ pub struct Counts {
     pub refunds_owed: i64,
 }
 
-/// Counts unsettled orders, no more than `limit`.
+/// Counts unsettled orders, no more than `limit`, those first that are due first: by that
+/// order the index of unsettled orders is the way to them, however large the table is and
+/// whatever is known of it.
 ///
 /// # Errors
 /// What the database answers.
@@ -113,7 +117,7 @@ pub async fn count(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Counts> 
                 count(*) filter (where refund_state = 'PENDING') as refunds_owed \
          from (select state, refund_state from orders \
                where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING' \
-               limit $1) as unsettled",
+               order by settle_time limit $1) as unsettled",
     )
     .bind(limit)
     .fetch_one(conn)

@@ -6,15 +6,13 @@ use sqlx::{PgConnection, Row as _};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
-/// Locks orders that were placed at `until` or before and still wait to be paid, the oldest
-/// first, until the transaction ends. Returns each with its trace.
-///
-/// Leaves out those that somebody else is changing: they are seen next time, if it still
-/// matters.
+/// Lists orders that were placed at `until` or before and still wait to be paid, the oldest
+/// first, each with its trace. It locks none: where they stand when they are changed is seen
+/// then.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn lock(
+pub async fn list(
     conn: &mut PgConnection,
     until: DateTime<Utc>,
     limit: i64,
@@ -24,7 +22,7 @@ pub async fn lock(
     let rows = sqlx::query(
         "select order_id, traceparent, tracestate from orders \
          where state = 'AWAITING_PAYMENT' and order_id < $1 and create_time <= $2 \
-         order by order_id limit $3 for update skip locked",
+         order by order_id limit $3",
     )
     .bind(first_id(until))
     .bind(until)
