@@ -174,8 +174,7 @@ async fn place_undecided(shop: &Shop) -> Order {
 /// How many orders a sweeper takes.
 async fn claim(shop: &Shop) -> usize {
     let mut conn = shop.reception_pool().acquire().await.expect("it is up");
-    let (first, longest) = (Duration::from_secs(60), Duration::from_secs(90));
-    let taken = owed::claim(&mut conn, 15, first, longest).await;
+    let taken = owed::claim(&mut conn, 15, Duration::from_secs(60)).await;
     taken.expect("the database is up").len()
 }
 

@@ -3,7 +3,7 @@
 //! That is the charge that PlaceOrder left undecided, the key to be closed of an order that
 //! ended before anybody knew, and the money to be given back. A sweeper takes orders that owe
 //! a call which is due, makes it, and records the decision. Any number of sweepers may run:
-//! each takes orders by putting their next try off, and keys make repeats harmless. None is
+//! each takes orders on a lease, and keys make repeats harmless. None is
 //! taken while the provider's circuit is open, and no more than may probe while it is
 //! half-open: an order taken in vain waits for longer.
 //!
@@ -21,7 +21,7 @@ use crate::{
     change::Changed,
     counter::Counter,
     metrics::{self, Outcome},
-    order::Event,
+    order::{Event, OrderId},
     payment::{self, Charge, Payments, Refund},
     place_order::record,
     store::owed::{self, Owed, Unsettled},
@@ -39,12 +39,13 @@ use tracing::Instrument as _;
 const BATCH: usize = 32;
 /// Between two looks when nothing is due.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause between two tries of one order, if a call is over by then.
+/// The longest pause between two tries of one order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What a stopping process grants a sweep. What it drops is as after a crash.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Takes what is due, if the provider's circuit lets anything through, and asks the provider about each. Returns how many were taken.
+/// Takes what is due, if the provider's circuit lets anything through, and asks the provider
+/// about each. Returns how many were taken.
 ///
 /// # Errors
 /// What the database answers when orders are taken. An order that cannot be settled
@@ -52,10 +53,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
     let room = counter.payments.breaker().room();
     // No other sweeper may take an order while its call is under way.
-    let first = counter.payments.longest_call();
+    let lease = counter.payments.longest_call();
     let due = bounded(async {
         let mut conn = counter.pool.acquire().await?;
-        owed::claim(&mut conn, BATCH.min(room), first, LONGEST_PAUSE.max(first)).await
+        owed::claim(&mut conn, BATCH.min(room), lease).await
     })
     .await?;
     let taken = due.len();
@@ -73,12 +74,27 @@ pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
 /// over. If the provider had decided, it says the same then.
 async fn settle(counter: &Counter, order: Unsettled) {
     let call = name(&order.owed);
+    let (order_id, attempt) = (order.order_id, order.attempt);
     let decided = ask(&counter.payments, &order).await;
     let outcome = match decided {
         Ok(decision) => recorded(counter, order, decision).await,
-        Err(error) => payment::log(order.order_id, &error, "not settled yet"),
+        Err(error) => payment::log(order_id, &error, "not settled yet"),
     };
     metrics::settled(call, outcome);
+    if matches!(outcome, Outcome::Undecided | Outcome::Senseless) {
+        put_off(counter, order_id, attempt).await;
+    }
+}
+
+/// What failed soon is tried again soon: the lease was for the longest call.
+async fn put_off(counter: &Counter, order_id: OrderId, attempt: i32) {
+    let put_off = bounded(async {
+        let mut conn = counter.pool.acquire().await?;
+        owed::put_off(&mut conn, order_id, attempt, LONGEST_PAUSE).await
+    });
+    if let Err(error) = put_off.await {
+        tracing::debug!(order.id = %order_id, %error, "comes again when its lease is over");
+    }
 }
 
 async fn ask(payments: &Payments, order: &Unsettled) -> Result<Event, payment::Error> {

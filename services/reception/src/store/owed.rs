@@ -35,40 +35,63 @@ pub struct Unsettled {
     pub currency_code: String,
     /// What it owes.
     pub owed: Owed,
+    /// How often it was taken, this time included.
+    pub attempt: i32,
     /// The order's trace.
     pub trace: TraceContext,
 }
 
 /// Takes orders that owe a call which is due.
 ///
-/// Each is put off by a pause that is `first` at first and doubles with every try, up to
-/// `longest`. It is the new settle time that takes them away from other sweepers, for as long
-/// as the provider is asked; no lock is held meanwhile.
+/// Each is leased until its new settle time: that takes it away from other sweepers for as long
+/// as the provider may be asked; no lock is held meanwhile. Who finds nothing out puts it off
+/// then; who dies leaves it to whoever looks when the lease is over.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn claim(
     conn: &mut PgConnection,
     limit: usize,
-    first: Duration,
-    longest: Duration,
+    lease: Duration,
 ) -> sqlx::Result<Vec<Unsettled>> {
     sqlx::query_as(
         "update orders set settle_attempts = settle_attempts + 1, \
-             settle_time = now() + interval '1 second' \
-                 * least($2 * 2 ^ least(settle_attempts, 20), $3) \
+             settle_time = now() + interval '1 second' * $2 \
          where order_id in (select order_id from orders \
                             where (state = 'AWAITING_PAYMENT' or refund_state = 'PENDING') \
                               and settle_time <= now() \
                             order by settle_time limit $1 for update skip locked) \
          returning order_id, total_minor, currency_code, payment_state, payment_id, \
-             payment_token, refund_state, traceparent, tracestate",
+             payment_token, refund_state, settle_attempts, traceparent, tracestate",
     )
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(first.as_secs_f64())
-    .bind(longest.as_secs_f64())
+    .bind(lease.as_secs_f64())
     .fetch_all(conn)
     .await
+}
+
+/// Puts an order off that was taken and is not settled: by a second at first, doubled with
+/// every try, up to `longest`. Changes nothing if somebody has taken it since.
+///
+/// # Errors
+/// What the database answers. It is due when its lease is over.
+pub async fn put_off(
+    conn: &mut PgConnection,
+    order_id: OrderId,
+    attempt: i32,
+    longest: Duration,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update orders set settle_time = now() + interval '1 second' \
+             * least(2 ^ least(settle_attempts - 1, 20), $3) \
+         where order_id = $1 and settle_attempts = $2",
+    )
+    .bind(order_id)
+    .bind(attempt)
+    .bind(longest.as_secs_f64())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 impl FromRow<'_, PgRow> for Unsettled {
@@ -78,6 +101,7 @@ impl FromRow<'_, PgRow> for Unsettled {
             total_minor: row.try_get("total_minor")?,
             currency_code: row.try_get("currency_code")?,
             owed: owed(row)?,
+            attempt: row.try_get("settle_attempts")?,
             trace: super::trace(row)?,
         })
     }
