@@ -49,17 +49,7 @@ async fn an_order_that_nobody_on_shift_can_make_fails_and_its_money_is_owed() {
 #[tokio::test]
 async fn an_order_fails_when_the_last_one_who_could_make_it_leaves() {
     let shop = crate::open().await;
-    // The tea is made; the latte waits. Its recipe is gone meanwhile, which it does not need.
-    shift::occupy(&shop, "espresso").await;
-    let mut order = latte();
-    order.items = vec![item("tea", "small", 1), item("latte", "large", 1)];
-    let order = shop.place(order).await;
-    shop.until(&order, OrderState::Preparing).await;
-    execute(
-        &shop.barista_pool(),
-        "delete from recipes where skill = 'espresso'",
-    )
-    .await;
+    let order = a_latte_that_waits_without_a_recipe(&shop).await;
     nobody_makes_espresso(&shop.barista_pool()).await;
     let nobody = r#"nobody on shift can make "latte", which takes the skill "espresso""#;
     fails_because(&shop, &order, nobody).await;
@@ -70,13 +60,7 @@ async fn an_order_fails_when_the_last_one_who_could_make_it_leaves() {
 #[tokio::test]
 async fn an_order_whose_recipe_is_withdrawn_while_it_waits_is_made() {
     let shop = crate::open().await;
-    shift::occupy(&shop, "espresso").await;
-    let mut order = latte();
-    order.items = vec![item("tea", "small", 1), item("latte", "large", 1)];
-    let order = shop.place(order).await;
-    shop.until(&order, OrderState::Preparing).await;
-    let withdrawn = "delete from recipes where skill = 'espresso'";
-    execute(&shop.barista_pool(), withdrawn).await;
+    let order = a_latte_that_waits_without_a_recipe(&shop).await;
     shift::release(&shop).await;
     shop.until_ready(&order).await;
     shop.close().await;
@@ -142,6 +126,18 @@ async fn a_ticket_that_has_ended_is_not_touched_by_hearing_of_it_again() {
     cancel(&pool).await;
     assert_eq!(update_time(&pool).await, ended);
     shop.discard().await;
+}
+
+/// With a tea, which is made. The latte's recipe is gone meanwhile, which it does not need.
+async fn a_latte_that_waits_without_a_recipe(shop: &Shop) -> Order {
+    shift::occupy(shop, "espresso").await;
+    let mut order = latte();
+    order.items = vec![item("tea", "small", 1), item("latte", "large", 1)];
+    let order = shop.place(order).await;
+    shop.until(&order, OrderState::Preparing).await;
+    let withdrawn = "delete from recipes where skill = 'espresso'";
+    execute(&shop.barista_pool(), withdrawn).await;
+    order
 }
 
 /// Waits until the order has failed for this reason, and looks at what is said of it everywhere.
