@@ -131,7 +131,7 @@ impl Violations {
 }
 
 /// The code's name in the gRPC specification.
-pub(crate) fn name(code: Code) -> &'static str {
+pub fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

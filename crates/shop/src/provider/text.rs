@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::payments::v1::{BehaviorKind, BehaviorRule};
+use rpc::status;
 use tonic::Code;
 
 pub(super) fn print(rules: &[BehaviorRule]) {
@@ -33,7 +34,7 @@ fn word(kind: BehaviorKind) -> &'static str {
 }
 
 fn does(rule: &BehaviorRule) -> String {
-    let code = name(Code::from_i32(rule.code));
+    let code = status::name(Code::from_i32(rule.code));
     match rule.kind() {
         BehaviorKind::Ok => "goes well, whatever the rules after it say".to_owned(),
         BehaviorKind::Fail => format!("answers {code}"),
@@ -68,24 +69,13 @@ fn shown(duration: Option<prost_types::Duration>) -> humantime::FormattedDuratio
 
 /// A code by name or number.
 pub(super) fn code(text: &str) -> Result<Code, String> {
-    let named =
-        |code: &Code| name(*code) == text.to_uppercase() || i32::from(*code).to_string() == text;
+    let named = |code: &Code| {
+        status::name(*code) == text.to_uppercase() || i32::from(*code).to_string() == text
+    };
     (1..=16)
         .map(Code::from_i32)
         .find(named)
         .ok_or_else(|| "must be a gRPC status code: UNAVAILABLE or 14, but not OK".to_owned())
-}
-
-/// As the specification of gRPC spells it: `ResourceExhausted` is `RESOURCE_EXHAUSTED`.
-fn name(code: Code) -> String {
-    let mut name = String::new();
-    for c in format!("{code:?}").chars() {
-        if c.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(c.to_ascii_uppercase());
-    }
-    name
 }
 
 #[cfg(test)]
