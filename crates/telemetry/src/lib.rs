@@ -17,6 +17,8 @@ mod metrics;
 mod otlp;
 /// A span's identity as strings.
 pub mod propagation;
+/// The names of all that is exported.
+pub mod semconv;
 // Spans to OTLP.
 mod traces;
 
