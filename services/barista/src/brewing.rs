@@ -227,7 +227,7 @@ fn brew(lease: Lease) -> BoxFuture<'static, Cup> {
     let span = tracing::info_span!(
         "brew",
         otel.name = format!("brew {}", lease.drink),
-        order.id = %lease.order_id,
+        coffeeshop.order.id = %lease.order_id,
         drink.size = lease.size,
         drink.attempt = lease.attempt,
         barista.id = lease.barista_id,
@@ -254,7 +254,7 @@ impl Cup {
             } = self.lease;
             let message = "brewed for nothing: the lease had run out, it was booked, or its order was given up";
             self.span.in_scope(
-                || tracing::warn!(order.id = %self.lease.order_id, line, unit, attempt, message),
+                || tracing::warn!(coffeeshop.order.id = %self.lease.order_id, line, unit, attempt, message),
             );
         }
     }

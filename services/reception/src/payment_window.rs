@@ -108,7 +108,7 @@ impl PaymentWindow {
         for changed in changed {
             // An order that was decided since it was listed stays as it is.
             if let Changed::Applied(order) = changed {
-                tracing::info!(order.id = %order.order_id, "cancelled: the time to pay is over");
+                tracing::info!(coffeeshop.order.id = %order.order_id, "cancelled: the time to pay is over");
                 cancelled += 1;
             }
         }
@@ -123,7 +123,7 @@ impl PaymentWindow {
                 Ok(one) => cancelled += one,
                 Err(error) if is_about_a_row(&error) => {
                     let order_id = change.order_id;
-                    tracing::error!(order.id = %order_id, %error, "not cancelled, and not paid in time");
+                    tracing::error!(coffeeshop.order.id = %order_id, %error, "not cancelled, and not paid in time");
                 }
                 Err(error) => return Err(error),
             }

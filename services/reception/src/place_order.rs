@@ -92,7 +92,7 @@ async fn store_order(
             }
             Err(error) => {
                 unknown = true;
-                tracing::warn!(order.id = %order_id, %error, "unknown whether the order is stored");
+                tracing::warn!(coffeeshop.order.id = %order_id, %error, "unknown whether the order is stored");
             }
         }
         if left(deadline) <= RESOLVE_PAUSE {
@@ -125,12 +125,12 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
             answer(whole(counter, order).await)
         }
         Ok(Changed::Refused(illegal)) => {
-            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
+            tracing::error!(coffeeshop.order.id = %order_id, %illegal, "the provider contradicts itself");
             answer(whole(counter, new.order).await)
         }
         Ok(Changed::Unknown) => Err(Error::OutcomeUnknown { order_id }),
         Err(error) => {
-            tracing::warn!(order.id = %order_id, %error, "charge not recorded; the sweeper does it");
+            tracing::warn!(coffeeshop.order.id = %order_id, %error, "charge not recorded; the sweeper does it");
             Ok(new.order)
         }
     }

@@ -62,7 +62,7 @@ pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
     let taken = due.len();
     stream::iter(due)
         .for_each_concurrent(BATCH, |order| {
-            let span = tracing::info_span!("settle", order.id = %order.order_id);
+            let span = tracing::info_span!("settle", coffeeshop.order.id = %order.order_id);
             order.trace.set_as_parent(&span);
             settle(counter, order).instrument(span)
         })
@@ -93,7 +93,7 @@ async fn put_off(counter: &Counter, order_id: OrderId, attempt: i32) {
         owed::put_off(&mut conn, order_id, attempt, LONGEST_PAUSE).await
     });
     if let Err(error) = put_off.await {
-        tracing::debug!(order.id = %order_id, %error, "comes again when its lease is over");
+        tracing::debug!(coffeeshop.order.id = %order_id, %error, "comes again when its lease is over");
     }
 }
 
@@ -137,20 +137,20 @@ async fn recorded(counter: &Counter, order: Unsettled, decision: Event) -> Outco
     match record(counter, order_id, decision, order.trace, PATIENCE).await {
         Ok(Changed::Applied(order)) => {
             let (state, refund) = (order.state.as_str(), order.refund.as_str());
-            tracing::info!(order.id = %order_id, state, refund, "settled");
+            tracing::info!(coffeeshop.order.id = %order_id, state, refund, "settled");
             outcome
         }
         Ok(Changed::Absorbed(_)) => Outcome::Absorbed,
         Ok(Changed::Refused(illegal)) => {
-            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
+            tracing::error!(coffeeshop.order.id = %order_id, %illegal, "the provider contradicts itself");
             Outcome::Senseless
         }
         Ok(Changed::Unknown) => {
-            tracing::error!(order.id = %order_id, "the order is gone");
+            tracing::error!(coffeeshop.order.id = %order_id, "the order is gone");
             Outcome::Senseless
         }
         Err(error) => {
-            tracing::warn!(order.id = %order_id, %error, "decision not recorded yet");
+            tracing::warn!(coffeeshop.order.id = %order_id, %error, "decision not recorded yet");
             Outcome::Undecided
         }
     }
