@@ -33,6 +33,7 @@ fn server_span(method: &str) -> Span {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = Empty,
+        error.type = Empty,
         coffeeshop.order.id = Empty,
     )
 }
@@ -59,6 +60,7 @@ fn record(span: &Span, headers: &HeaderMap) -> bool {
     span.record("rpc.response.status_code", status::name(status.code()));
     if is_our_fault(status.code()) {
         span.record("otel.status_code", "ERROR");
+        span.record("error.type", status::name(status.code()));
     }
     true
 }

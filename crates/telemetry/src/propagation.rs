@@ -59,6 +59,15 @@ impl TraceContext {
         span.add_link(self.span_context());
     }
 
+    /// This one, or the other where it is empty.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match self.traceparent {
+            Some(_) => self,
+            None => other,
+        }
+    }
+
     /// Whether spans of this trace are recorded.
     pub fn is_sampled(&self) -> bool {
         let flags = self

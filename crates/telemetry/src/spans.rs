@@ -11,7 +11,8 @@ use opentelemetry::{
     trace::{Link, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _},
 };
 use opentelemetry_sdk::trace::{SdkTracer, Span};
-use std::{borrow::Cow, sync::OnceLock, time::SystemTime};
+use std::{fmt, sync::OnceLock, time::SystemTime};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The most links of a span that are kept: the SDK drops the others.
 pub const MAX_LINKS: usize = 128;
@@ -35,21 +36,26 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct Open(Span);
 
+/// Whether there is somewhere to send spans to.
+pub fn recorded() -> bool {
+    TRACER.get().is_some()
+}
+
 /// A span in the trace that `parent` belongs to; none if that is not recorded.
-pub fn child(parent: &TraceContext, name: impl Into<Cow<'static, str>>) -> Option<Draft> {
+pub fn child(parent: &TraceContext, name: fmt::Arguments<'_>) -> Option<Draft> {
     let tracer = TRACER.get().filter(|_| parent.is_sampled())?;
     Some(Draft {
         tracer,
-        builder: SpanBuilder::from_name(name),
+        builder: SpanBuilder::from_name(name.to_string()),
         parent: parent.extract(),
     })
 }
 
 /// A span that begins a trace of its own; none if nothing is recorded.
-pub fn root(name: impl Into<Cow<'static, str>>) -> Option<Draft> {
+pub fn root(name: fmt::Arguments<'_>) -> Option<Draft> {
     Some(Draft {
         tracer: TRACER.get()?,
-        builder: SpanBuilder::from_name(name),
+        builder: SpanBuilder::from_name(name.to_string()),
         parent: Context::new(),
     })
 }
@@ -110,6 +116,11 @@ impl Open {
         self.set(crate::semconv::ERROR_TYPE, error);
         self.0.set_status(Status::error(""));
     }
+}
+
+/// Says in a span of `tracing` that an event was decided there which has no span of its own.
+pub fn happened(span: &tracing::Span, event_type: &'static str) {
+    span.add_event(event_type, Vec::new());
 }
 
 /// Until it is dropped, what is logged in this thread belongs to the trace of `context`. Not

@@ -88,7 +88,12 @@ impl Payments {
         let channel = rpc::client::channel(&options.payments_url)?;
         Ok(Self {
             client: PaymentsServiceClient::new(channel),
-            outbound: Outbound::new(NAME, options.charge_timeout, &options.outbound)?,
+            outbound: Outbound::new(
+                NAME,
+                &options.payments_url,
+                options.charge_timeout,
+                &options.outbound,
+            )?,
         })
     }
 
