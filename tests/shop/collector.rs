@@ -1,7 +1,12 @@
-//! A collector of spans and metrics: all that services export, and what they measured last.
+//! A collector of spans, metrics and log lines: all that services export, and what they measured
+//! last.
 
 use opentelemetry_proto::tonic::{
     collector::{
+        logs::v1::{
+            ExportLogsServiceRequest, ExportLogsServiceResponse,
+            logs_service_server::{LogsService, LogsServiceServer},
+        },
         metrics::v1::{
             ExportMetricsServiceRequest, ExportMetricsServiceResponse,
             metrics_service_server::{MetricsService, MetricsServiceServer},
@@ -39,6 +44,7 @@ struct Received(Arc<Mutex<Exports>>);
 struct Exports {
     spans: Vec<Vec<u8>>,
     metrics: Vec<Vec<u8>>,
+    logs: Vec<ExportLogsServiceRequest>,
     latest: HashMap<String, f64>,
 }
 
@@ -51,11 +57,13 @@ impl Collector {
         let received = Received::default();
         let metrics = MetricsServiceServer::new(received.clone());
         let spans = TraceServiceServer::new(received.clone());
+        let logs = LogsServiceServer::new(received.clone());
         let mut server = JoinSet::new();
         server.spawn(async move {
             let serving = Server::builder()
                 .add_service(metrics)
                 .add_service(spans)
+                .add_service(logs)
                 .serve_with_incoming(TcpIncoming::from(listener));
             serving.await.expect("the listener is bound");
         });
@@ -76,9 +84,25 @@ impl Collector {
         self.received.lock().spans.clone()
     }
 
+    /// Every export of log lines.
+    pub fn logs(&self) -> Vec<ExportLogsServiceRequest> {
+        self.received.lock().logs.clone()
+    }
+
     /// The same of metrics.
     pub fn metrics(&self) -> Vec<Vec<u8>> {
         self.received.lock().metrics.clone()
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.lock().logs.push(request.into_inner());
+        Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }
 
