@@ -98,6 +98,8 @@ mod settlement;
 mod shift;
 // The spans that processes exported, to be looked at.
 mod spans;
+// Every name that is exported is listed, and the other way round.
+mod telemetry_names;
 // One order is one trace, of the spans that are listed.
 mod traces;
 // An order that cannot be made fails, and its money is owed.

@@ -254,7 +254,8 @@ fn bytes(message: &OwnedMessage) -> Vec<u8> {
     bytes
 }
 
-fn log_of(shop: &Shop, service: Service) -> Vec<u8> {
+/// What a service has printed.
+pub fn log_of(shop: &Shop, service: Service) -> Vec<u8> {
     let dir = ShopDir::find(&dir::Options::default()).expect("services log there");
     let port = shop.service(service).address().port();
     let name = format!("{}-{port}.log", service.name());

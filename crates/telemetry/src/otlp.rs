@@ -2,8 +2,8 @@
 //!
 //! The variables are those of the OpenTelemetry specification. They are read here
 //! rather than by its SDK, because this process decides by them or differs in a default. What
-//! is not: the SDK and the exporters read `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_EXPORTER_OTLP_TIMEOUT` and `OTEL_BLRP_*` themselves.
+//! is not: the SDK and the exporters read `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS` and
+//! `OTEL_BLRP_*` themselves.
 
 use clap::builder::FalseyValueParser;
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector};
@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Sends nothing, whatever else is set
     #[arg(long, env, value_parser = FalseyValueParser::new())]
     otel_sdk_disabled: bool,
+    /// How long one export of spans or logs may take, retries included, in milliseconds
+    #[arg(long, env, default_value_t = 10_000, value_name = "MS")]
+    otel_exporter_otlp_timeout: u64,
     /// Name of this service in all that is sent
     #[arg(long, env, value_name = "NAME")]
     otel_service_name: Option<String>,
@@ -62,6 +65,10 @@ impl Options {
             .flatten()
             .filter(|url| !url.is_empty());
         set.next().filter(|_| sent)
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.otel_exporter_otlp_timeout)
     }
 
     pub(crate) fn resource(&self, service_name: &'static str) -> Resource {

@@ -1,6 +1,6 @@
 //! How each thing is broken, and mended.
 
-use crate::{circuits, collector::Collector};
+use crate::{circuits, collector::Collector, privacy::log_of};
 use proto::{
     operations::v1::{Circuit, CircuitState},
     payments::v1::{BehaviorKind, BehaviorRule, SetBehaviorRequest},
@@ -16,6 +16,7 @@ use shop::{
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::time::Duration;
+use telemetry::semconv;
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Status, transport::Channel};
 
@@ -83,16 +84,19 @@ pub enum Fault {
 pub struct Scene {
     pub shop: Shop,
     collector: Option<Collector>,
+    /// Takes what is measured, whatever becomes of the other.
+    measured: Collector,
     inside: JoinSet<Result<Order, Status>>,
     /// As it was when it had opened.
     open: Option<Circuit>,
 }
 
 impl Scene {
-    pub fn new(shop: Shop, collector: Collector) -> Self {
+    pub fn new(shop: Shop, collector: Collector, measured: Collector) -> Self {
         Self {
             shop,
             collector: Some(collector),
+            measured,
             inside: JoinSet::new(),
             open: None,
         }
@@ -166,8 +170,24 @@ impl Scene {
             | Fault::CommitCutWithoutId
             | Fault::RecordCut => servers.postgres_proxy().heal(),
             Fault::AllPlacesTaken => self.leave().await,
-            Fault::CollectorGone => {}
+            Fault::CollectorGone => self.spans_are_counted().await,
         }
+    }
+
+    /// Those that no collector got, and nobody waited for.
+    async fn spans_are_counted(&self) {
+        eventually("dropped spans to be counted", async || {
+            match self.measured.last(semconv::SPANS_DROPPED) {
+                Some(dropped) if dropped > 0.0 => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+        let log = log_of(&self.shop, Service::Reception);
+        let said = String::from_utf8_lossy(&log)
+            .matches("spans are dropped")
+            .count();
+        assert_eq!(said, 1, "once, not once each");
     }
 
     /// Places an order and states no deadline.
