@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::{
     metrics::v1::{Metric, metric::Data, number_data_point::Value},
 };
 use prost::Message as _;
+use shop::fault::Proxy;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -33,6 +34,8 @@ use tonic::{
 pub struct Collector {
     /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
+    /// The way there, which can break: connections outlive a server that merely ends.
+    pub line: Proxy,
     received: Received,
     _server: JoinSet<()>,
 }
@@ -53,7 +56,9 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback has a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let address = listener.local_addr().expect("it is bound");
+        let line = Proxy::open(address).await;
+        let line = line.expect("loopback has a free port");
         let received = Received::default();
         let metrics = MetricsServiceServer::new(received.clone());
         let spans = TraceServiceServer::new(received.clone());
@@ -68,7 +73,8 @@ impl Collector {
             serving.await.expect("the listener is bound");
         });
         Self {
-            endpoint,
+            endpoint: format!("http://{}", line.address()),
+            line,
             received,
             _server: server,
         }

@@ -95,8 +95,9 @@ async fn replay_an_order(shop: &Shop) {
     let channel = shop.barista.channel().expect("the URL is our own");
     let dead_letter_id = letter.dead_letter_id;
     let request = ReplayDeadLetterRequest { dead_letter_id };
-    let replayed = DeadLettersServiceClient::new(channel).replay_dead_letter(request);
-    replayed.await.expect("it is mended");
+    let mut letters = DeadLettersServiceClient::new(channel);
+    let replayed = letters.replay_dead_letter(request).await;
+    replayed.expect("it is mended");
     shop.until_ready(&order).await;
 }
 

@@ -58,7 +58,7 @@ enum Afterwards {
 }
 
 #[rustfmt::skip] // A table.
-const TABLE: [Row; 23] = {
+const TABLE: [Row; 24] = {
     use Afterwards::{Made, Nothing, Over, Waits};
     use Code::{ResourceExhausted, Unavailable};
     use Fault::*;
@@ -89,6 +89,7 @@ const TABLE: [Row; 23] = {
     row("barista: its Postgres",                     DatabaseOf(Service::Barista),    orders(&[Paid]),            SOON,        Waits),
     row("too much load",                             AllPlacesTaken,                  OVERLOADED,                 AT_ONCE,     Nothing),
     row("collector: gone",                           CollectorGone,                   orders(&[Paid]),            SOON,        Made),
+    row("collector: silent",                         CollectorSilent,                 orders(&[Paid]),            SOON,        Made),
     ]
 };
 
@@ -165,7 +166,8 @@ async fn open() -> Scene {
             .with(service, "OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
             // What is dropped is counted where somebody still listens.
             .with(service, METRICS_ENDPOINT, &measured.endpoint)
-            .with(service, "OTEL_METRIC_EXPORT_INTERVAL", "500");
+            .with(service, "OTEL_METRIC_EXPORT_INTERVAL", "500")
+            .with(service, "OTEL_EXPORTER_OTLP_TIMEOUT", "1000");
     }
     let options = options
         .with(
