@@ -16,8 +16,6 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
-// What services export of spans and metrics.
-mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
 // What an operator does about dead letters.

@@ -4,7 +4,7 @@
 //! is settled. Everything that leaves a process is searched: log lines at debug level, spans, metrics,
 //! Kafka messages; and every column of every table.
 
-use crate::{collector::Collector, log, open_with};
+use crate::{log, open_with};
 use proto::reception::v1::{Order, OrderState, PlaceOrderRequest};
 use rdkafka::{
     Message as _,
@@ -13,7 +13,7 @@ use rdkafka::{
 use shop::{
     customers::{item, latte},
     dir::{self, ShopDir},
-    harness::{Options, Shop},
+    harness::{Collector, Options, Shop},
     services::Service,
 };
 use sqlx::{AssertSqlSafe, PgPool};

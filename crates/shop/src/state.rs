@@ -47,6 +47,23 @@ pub struct State {
     pub kafka_brokers: String,
     /// Servers that were given to us instead of our own.
     pub given: Given,
+    /// Where the services send spans, metrics and logs.
+    pub telemetry: Telemetry,
+    /// The share of orders that is traced, if somebody said so.
+    pub trace_ratio: Option<f64>,
+}
+
+/// Where spans, metrics and logs go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Telemetry {
+    /// To the shop's own receiver.
+    #[default]
+    Own,
+    /// To this OTLP endpoint.
+    Elsewhere(String),
+    /// Nowhere.
+    Off,
 }
 
 /// Servers that are not ours.

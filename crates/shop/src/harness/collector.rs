@@ -1,62 +1,58 @@
-//! A collector of spans and metrics: all that services export, and what they measured last.
+//! A collector for tests: all that services export, and what they measured last.
 
-use opentelemetry_proto::tonic::{
-    collector::{
-        metrics::v1::{
-            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-            metrics_service_server::{MetricsService, MetricsServiceServer},
-        },
-        trace::v1::{
-            ExportTraceServiceRequest, ExportTraceServiceResponse,
-            trace_service_server::{TraceService, TraceServiceServer},
-        },
-    },
-    metrics::v1::{Metric, metric::Data, number_data_point::Value},
-};
-use prost::Message as _;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use lifecycle::Stop;
+use opentelemetry_proto::tonic::{
+    collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    },
+    metrics::v1::{Metric, metric::Data, number_data_point::Value},
+};
+use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinSet};
-use tonic::{
-    Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
+
+use crate::{
+    receiver::{self, Sink},
+    traces::{Span, TraceId, Tree},
 };
 
 /// Collects until it is dropped.
 pub struct Collector {
     /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
-    received: Received,
+    received: Arc<Received>,
     _server: JoinSet<()>,
 }
 
-#[derive(Clone, Default)]
-struct Received(Arc<Mutex<Exports>>);
+#[derive(Default)]
+struct Received(Mutex<Exports>);
 
 #[derive(Default)]
 struct Exports {
+    traces: HashMap<TraceId, Vec<Span>>,
     spans: Vec<Vec<u8>>,
     metrics: Vec<Vec<u8>>,
+    logs: Vec<Vec<u8>>,
     latest: HashMap<String, f64>,
 }
 
 impl Collector {
+    /// Listens on a free port.
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let received = Received::default();
-        let metrics = MetricsServiceServer::new(received.clone());
-        let spans = TraceServiceServer::new(received.clone());
+        let received = Arc::new(Received::default());
+        let sink = received.clone();
         let mut server = JoinSet::new();
         server.spawn(async move {
-            let serving = Server::builder()
-                .add_service(metrics)
-                .add_service(spans)
-                .serve_with_incoming(TcpIncoming::from(listener));
+            let serving = receiver::serve(listener, sink, Stop::new());
             serving.await.expect("the listener is bound");
         });
         Self {
@@ -80,6 +76,26 @@ impl Collector {
     pub fn metrics(&self) -> Vec<Vec<u8>> {
         self.received.lock().metrics.clone()
     }
+
+    /// The same of log lines.
+    pub fn logs(&self) -> Vec<Vec<u8>> {
+        self.received.lock().logs.clone()
+    }
+
+    /// What has arrived of a trace.
+    pub fn tree(&self, trace: &TraceId) -> Tree {
+        let received = self.received.lock();
+        Tree::new(received.traces.get(trace).cloned().unwrap_or_default())
+    }
+
+    /// Spans of other traces that are linked to this one.
+    pub fn linked(&self, trace: &TraceId) -> Vec<Span> {
+        let received = self.received.lock();
+        let all = received.traces.values().flatten();
+        all.filter(|span| span.is_linked_to(trace))
+            .cloned()
+            .collect()
+    }
 }
 
 impl Received {
@@ -88,25 +104,17 @@ impl Received {
     }
 }
 
-#[tonic::async_trait]
-impl TraceService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let export = request.into_inner().encode_to_vec();
-        self.lock().spans.push(export);
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+impl Sink for Received {
+    fn spans(&self, export: ExportTraceServiceRequest) {
+        let mut exports = self.lock();
+        exports.spans.push(export.encode_to_vec());
+        for span in Span::all(export) {
+            let trace = exports.traces.entry(span.trace_id.clone()).or_default();
+            trace.push(span);
+        }
     }
-}
 
-#[tonic::async_trait]
-impl MetricsService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let export = request.into_inner();
+    fn metrics(&self, export: ExportMetricsServiceRequest) {
         let mut exports = self.lock();
         exports.metrics.push(export.encode_to_vec());
         let resources = export.resource_metrics.into_iter();
@@ -114,7 +122,10 @@ impl MetricsService for Received {
         let metrics = scopes.flat_map(|scope| scope.metrics);
         let measured = metrics.filter_map(|metric| Some((metric.name.clone(), value(&metric)?)));
         exports.latest.extend(measured);
-        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+
+    fn logs(&self, export: ExportLogsServiceRequest) {
+        self.lock().logs.push(export.encode_to_vec());
     }
 }
 
