@@ -58,6 +58,8 @@ mod handlers;
 mod heard;
 // A request that is repeated is the same order.
 mod idempotency;
+// Traces as a real Jaeger shows them.
+mod jaeger;
 // A message as a relay writes it, to be spoiled.
 mod letter;
 // A process says when it is ready, and leaves without losing anything.
@@ -94,6 +96,8 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// One order is one trace, whatever breaks.
+mod traces;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
 // What is down, what the caller is told, and what becomes of the order: a row each.

@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinSet};
 
+use super::Shop;
 use crate::{
     receiver::{self, Sink},
     traces::{Span, TraceId, Tree},
@@ -95,6 +96,24 @@ impl Collector {
         all.filter(|span| span.is_linked_to(trace))
             .cloned()
             .collect()
+    }
+}
+
+impl Shop {
+    /// The trace that an order began, by its row.
+    ///
+    /// # Panics
+    /// There is no such order, or its process had no telemetry.
+    pub async fn trace_of(&self, order_id: &str) -> TraceId {
+        let context =
+            sqlx::query_scalar("select traceparent from orders where order_id = $1::uuid")
+                .bind(order_id)
+                .fetch_one(&self.reception_pool())
+                .await;
+        let context: Option<String> = context.expect("the order is stored");
+        let context = context.expect("it is traced");
+        let trace = context.split('-').nth(1).and_then(TraceId::parse);
+        trace.unwrap_or_else(|| panic!("no trace context: {context}"))
     }
 }
 

@@ -119,6 +119,18 @@ impl Tree {
         self.spans().into_iter().map(Span::short_name).collect()
     }
 
+    /// The path to each span from its root: `PlaceOrder > Charge`. In the order of [`Tree::rows`].
+    pub fn paths(&self) -> Vec<String> {
+        let mut above: Vec<&str> = Vec::new();
+        let rows = self.rows().into_iter();
+        rows.map(|row| {
+            above.truncate(row.last.len());
+            above.push(row.span.short_name());
+            above.join(" > ")
+        })
+        .collect()
+    }
+
     /// Spans with this short name, by their start.
     pub fn named(&self, name: &str) -> Vec<&Span> {
         self.by_start(|span| span.short_name() == name)

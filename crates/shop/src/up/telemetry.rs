@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::opening::Opening;
 use crate::{
-    binaries,
+    binaries, closing,
     part::Part,
     probe::Probe,
     process::Program,
@@ -67,7 +67,9 @@ pub async fn open(opening: &Opening<'_>) -> Result<()> {
     let (part, state) = (Part::Telemetry, opening.state.get());
     if state.telemetry != Telemetry::Own {
         return match state.alive(part) {
-            Some(_) => opening.end(part, "telemetry goes elsewhere").await,
+            Some(_) => closing::end(opening.state, opening.progress, part)
+                .await
+                .map(drop),
             None => Ok(()),
         };
     }
