@@ -87,7 +87,7 @@ async fn whole(shop: &Shop, jaeger: &Jaeger, order: &Order) {
         let services = ["reception", "barista", "payments"];
         let took_part = |service: &&str| tree.spans().iter().any(|span| span.service == **service);
         match tree.connected() {
-            Ok(()) if missing.is_empty() && services.iter().all(|name| took_part(name)) => Ok(()),
+            Ok(()) if missing.is_empty() && services.iter().all(took_part) => Ok(()),
             torn => Err((torn, missing, paths)),
         }
     })

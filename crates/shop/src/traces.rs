@@ -14,7 +14,7 @@ mod waits;
 
 pub use span::{Event, Kind, Link, Span, SpanId, TraceId};
 pub use tree::{Row, Torn, Tree};
-pub use waits::{Wait, waits};
+pub use waits::{Wait, is_taken_over, waits};
 
 #[cfg(test)]
 mod tests;

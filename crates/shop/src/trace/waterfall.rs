@@ -13,7 +13,11 @@ use crate::traces::{Event, Kind, Row, Span, Wait, waits};
 
 /// The scale of time.
 mod bar;
+/// What a row is called.
+mod label;
+
 use bar::Scale;
+use label::label;
 
 /// Where the output is no terminal.
 const PIPED_WIDTH: u16 = 100;
@@ -165,27 +169,6 @@ impl Drawing {
     }
 }
 
-/// The branch, the name, and what is to be said about it.
-fn label(row: &Row<'_>) -> String {
-    let mut label = String::new();
-    if let Some((last, above)) = row.last.split_last() {
-        label.extend(above.iter().map(|last| if *last { "   " } else { "│  " }));
-        label += if *last { "└─ " } else { "├─ " };
-    }
-    if row.orphan {
-        label += "⋯ ";
-    }
-    if row.span.error.is_some() {
-        label += "✗ ";
-    }
-    label += row.span.short_name();
-    // Both sides of a call have its name.
-    if row.span.kind == Kind::Client {
-        label += " →";
-    }
-    label
-}
-
 fn print_waits(rows: &[Row<'_>], waits: &[Option<Wait>]) {
     let all = rows.iter().zip(waits);
     let notable = all.filter_map(|(row, wait)| {
@@ -211,11 +194,13 @@ fn print_waits(rows: &[Row<'_>], waits: &[Option<Wait>]) {
 }
 
 fn print_linked(found: &Found, drawing: &Drawing) {
-    if found.linked.is_empty() {
-        return;
+    // Batches are linked to all whose events they hold, and say nothing of this one.
+    let calls = found.linked.iter().filter(|span| span.kind == Kind::Server);
+    let calls: Vec<&Span> = calls.collect();
+    if !calls.is_empty() {
+        anstream::println!("\n{BOLD}linked{BOLD:#}");
     }
-    anstream::println!("\n{BOLD}linked{BOLD:#}");
-    for span in &found.linked {
+    for span in calls {
         let start = span.start_unix_ns.saturating_sub(drawing.scale.begin());
         let start = text(Duration::from_nanos(start));
         let (name, trace, service) = (span.short_name(), &span.trace_id, &span.service);

@@ -3,6 +3,8 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span as Exported},
 };
 
+use telemetry::semconv::MESSAGING_OPERATION_NAME;
+
 use super::*;
 
 /// A span of the trace 1: its id, its parent's (0: none), its name, when it began and ended.
@@ -12,7 +14,7 @@ fn span(id: u8, parent: u8, name: &str, times: (u64, u64)) -> Span {
         span_id: vec![id; 8],
         parent_span_id: vec![parent; if parent == 0 { 0 } else { 8 }],
         name: name.to_owned(),
-        kind: if name.starts_with("send") { 4 } else { 5 },
+        kind: 5,
         start_time_unix_nano: times.0,
         end_time_unix_nano: times.1,
         ..Exported::default()
@@ -26,7 +28,10 @@ fn span(id: u8, parent: u8, name: &str, times: (u64, u64)) -> Span {
         ..ResourceSpans::default()
     }];
     let mut spans = Span::all(ExportTraceServiceRequest { resource_spans });
-    spans.next().expect("there is one")
+    let mut span = spans.next().expect("there is one");
+    let operation = (MESSAGING_OPERATION_NAME.to_owned(), name.to_owned());
+    span.attributes.extend([operation]);
+    span
 }
 
 #[test]

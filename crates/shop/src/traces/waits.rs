@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use telemetry::semconv;
+
 use super::{Kind, Row, Span, Tree};
 
 /// A time in which nothing was done for the order.
@@ -46,11 +48,15 @@ fn wait(tree: &Tree, span: &Span) -> Option<Wait> {
                 sent.unwrap_or(parent).end_unix_ns,
             )
         }
-        Kind::Internal if span.name.starts_with("brew") => {
+        _ if is_taken_over(span) => (
+            "until it was taken over from one who was lost",
+            parent.end_unix_ns,
+        ),
+        _ if span.name == semconv::span::BREW => {
             ("in the queue, for a barista", parent.end_unix_ns)
         }
-        _ if parent.kind == Kind::Client => return None,
-        _ => ("for whoever goes on", parent.end_unix_ns),
+        _ if span.name == semconv::span::SETTLE => ("for the sweeper", parent.end_unix_ns),
+        _ => return None,
     };
     (from_unix_ns < span.start_unix_ns).then_some(Wait {
         what,
@@ -59,6 +65,14 @@ fn wait(tree: &Tree, span: &Span) -> Option<Wait> {
     })
 }
 
+/// A step's event, not a batch.
 fn is_sending(span: &Span) -> bool {
-    span.kind == Kind::Producer && span.name.starts_with("send ")
+    let operation = span.attributes.get(semconv::MESSAGING_OPERATION_NAME);
+    operation.is_some_and(|operation| operation == semconv::span::SEND)
+}
+
+/// A drink that somebody had begun before.
+pub fn is_taken_over(span: &Span) -> bool {
+    let attempt = span.attributes.get(semconv::DRINK_ATTEMPT);
+    attempt.is_some_and(|attempt| attempt != "1")
 }

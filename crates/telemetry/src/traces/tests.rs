@@ -23,8 +23,8 @@ struct Command {
 
 impl Command {
     fn endpoint(&self) -> Option<&str> {
-        self.otlp
-            .endpoint(self.traces.otlp_traces_endpoint.as_deref())
+        let own = self.traces.otlp_traces_endpoint.as_deref();
+        self.otlp.endpoint(self.traces.otel_traces_exporter, own)
     }
 }
 
@@ -97,6 +97,14 @@ fn an_empty_variable_and_a_disabled_sdk_send_nothing() {
     let arguments = [
         "service",
         "--otel-sdk-disabled",
+        "--otlp-endpoint",
+        "http://collector",
+    ];
+    assert_eq!(Command::parse_from(arguments).endpoint(), None);
+    let arguments = [
+        "service",
+        "--otel-traces-exporter",
+        "none",
         "--otlp-endpoint",
         "http://collector",
     ];
