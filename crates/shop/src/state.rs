@@ -118,6 +118,15 @@ impl State {
             .filter(|running| running.identity.is_alive())
     }
 
+    /// How much is traced, for figures that depend on it.
+    pub fn tracing(&self) -> String {
+        match (&self.telemetry, self.trace_ratio) {
+            (Telemetry::Off, _) => "no telemetry".to_owned(),
+            (_, None) => "all traced".to_owned(),
+            (_, Some(ratio)) => format!("{} % traced", 100.0 * ratio),
+        }
+    }
+
     /// True if any part is alive.
     pub fn is_open(&self) -> bool {
         Part::ALL.into_iter().any(|part| self.alive(part).is_some())

@@ -150,8 +150,10 @@ impl Drawing {
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let (name, words) = (&event.name, words.join(" "));
-        anstream::println!("{:wide$}  {indent}  {DIM}· {at} {name} {words}{DIM:#}", "");
+        // As the row does: without its package.
+        let name = event.name.rsplit('.').next().unwrap_or_default();
+        let words = [vec![name.to_owned()], words].concat().join(" ");
+        anstream::println!("{:wide$}  {indent}  {DIM}· {at} {words}{DIM:#}", "");
     }
 
     /// What leads on to a row's children.
@@ -175,21 +177,15 @@ fn print_waits(rows: &[Row<'_>], waits: &[Option<Wait>]) {
         let wait = wait.filter(|wait| wait.duration() >= NOTABLE_WAIT)?;
         Some((row, wait))
     });
-    let lines: Vec<String> = notable
-        .map(|(row, wait)| {
-            let (took, name) = (text(wait.duration()), row.span.short_name());
-            format!(
-                "{WAITING}{took:>9}{WAITING:#}  {}  {DIM}{name}{DIM:#}",
-                wait.what
-            )
-        })
-        .collect();
-    if lines.is_empty() {
+    let notable: Vec<_> = notable.collect();
+    let widths = notable.iter().map(|(_, wait)| wait.what.len());
+    let Some(wide) = widths.max() else {
         return;
-    }
+    };
     anstream::println!("\n{BOLD}waited{BOLD:#}");
-    for line in lines {
-        anstream::println!("{line}");
+    for (row, wait) in notable {
+        let (took, what, name) = (text(wait.duration()), wait.what, row.span.short_name());
+        anstream::println!("{WAITING}{took:>9}{WAITING:#}  {what:wide$}  {DIM}{name}{DIM:#}");
     }
 }
 

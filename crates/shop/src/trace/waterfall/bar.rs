@@ -50,10 +50,11 @@ impl Scale {
         let all_wait = wait.is_some_and(|wait| wait.until_unix_ns == span.end_unix_ns);
         let before = wait.filter(|_| !all_wait);
         let waits_from = before.map_or(first, |wait| self.cell(wait.from_unix_ns).min(first));
-        let (piece, cell) = match (all_wait, first == last) {
-            (true, false) => (Piece::Wait, "▒"),
-            (_, true) => (Piece::Work, "▎"),
-            (false, false) => (Piece::Work, "█"),
+        let piece = if all_wait { Piece::Wait } else { Piece::Work };
+        let cell = match piece {
+            _ if first == last => "▎",
+            Piece::Wait => "▒",
+            _ => "█",
         };
         vec![
             (Piece::Nothing, " ".repeat(waits_from)),
