@@ -3,10 +3,10 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help up down order status books test lint fmt verify bench tools build
+.PHONY: help up down order status books test test-jaeger lint fmt verify bench tools build
 
 help: ## What there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 up: build ## Open the shop in the background, order a coffee, show where everything is
 	@$(SHOP) up --detach --quiet
@@ -27,6 +27,9 @@ books: build ## Check every order against drinks and charges
 
 test: build ## All tests, against a real Kafka and Postgres of their own
 	@$(CARGO) test --locked --workspace --no-fail-fast
+
+test-jaeger: build ## Traces as a real Jaeger shows them; the first time it is built, in five minutes
+	@deploy/local/test-jaeger.sh
 
 lint: tools ## Format, clippy, docs; contracts and licenses where buf and cargo-deny are installed
 	@$(CARGO) fmt --all --check

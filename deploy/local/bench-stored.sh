@@ -9,7 +9,7 @@ set -eu
 bench=target/bench
 few="target/release/shop --dir $bench/few"
 many="target/release/shop --dir $bench/many"
-up="up --detach --quiet --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0"
+up="up --detach --quiet --no-telemetry --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0"
 load="load --hire 196 --clients ${CLIENTS:-64} --seconds ${DURATION:-20}"
 mkdir -p $bench
 

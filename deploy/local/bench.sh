@@ -34,7 +34,7 @@ clients=${CLIENTS:-64}
 export MAX_PLACING="${MAX_PLACING:-$((clients > 128 ? clients : 128))}"
 trap '$shop down --wipe' EXIT
 trap 'exit 130' INT TERM
-$shop up --detach --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0
+$shop up --detach --no-telemetry --brew-scale 0 --reception-port 0 --barista-port 0 --payments-port 0
 # shellcheck disable=SC2086 # a list of words
 $shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $yardstick --json $bench/load.json
 # Five times what it just made: what it lets in keeps its latency.

@@ -1,7 +1,7 @@
 //! A provider that fails is not asked for a while, everybody can see it, and it is asked again when it
 //! is back; nobody's order depends on any of that.
 
-use crate::{collector::Collector, count, heard::Heard};
+use crate::{count, heard::Heard};
 use proto::{
     operations::v1::{
         Circuit, CircuitState, ListCircuitsRequest, WatchCircuitsRequest,
@@ -11,7 +11,7 @@ use proto::{
 };
 use shop::{
     customers::latte,
-    harness::{Options, Shop, eventually, patience},
+    harness::{Collector, Options, Shop, eventually, patience},
     services::Service,
 };
 use std::time::Duration;

@@ -255,7 +255,7 @@ pub async fn only_letter(keeper: &Hosted) -> DeadLetter {
     .await
 }
 
-async fn replay(shop: &Shop, letter: &DeadLetter) -> Result<ReplayResult, Status> {
+pub async fn replay(shop: &Shop, letter: &DeadLetter) -> Result<ReplayResult, Status> {
     let channel = shop.barista.channel().expect("the URL is our own");
     let dead_letter_id = letter.dead_letter_id;
     let request = ReplayDeadLetterRequest { dead_letter_id };

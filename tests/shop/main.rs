@@ -16,8 +16,6 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
-// What services export of spans, metrics and log lines.
-mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
 // What an operator does about dead letters.
@@ -60,6 +58,8 @@ mod handlers;
 mod heard;
 // A request that is repeated is the same order.
 mod idempotency;
+// Traces as a real Jaeger shows them.
+mod jaeger;
 // A message as a relay writes it, to be spoiled.
 mod letter;
 // A process says when it is ready, and leaves without losing anything.
@@ -96,11 +96,9 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
-// The spans that processes exported, to be looked at.
-mod spans;
 // Every name that is exported is listed, and the other way round.
 mod telemetry_names;
-// One order is one trace, of the spans that are listed.
+// One order is one trace, whatever breaks.
 mod traces;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;

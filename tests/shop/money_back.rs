@@ -1,7 +1,6 @@
 //! Whoever paid and gets no coffee gets the money back, once, whatever breaks on the way.
 
 use crate::{
-    collector::Collector,
     count,
     payment_keys::{metadata, refunds},
     reason,
@@ -18,7 +17,7 @@ use reception::{
 };
 use shop::{
     customers::latte,
-    harness::{Options, Shop, eventually},
+    harness::{Collector, Options, Shop, eventually},
     services::Service,
 };
 use std::time::Duration;

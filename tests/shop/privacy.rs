@@ -4,9 +4,7 @@
 //! is settled. Everything that leaves a process is searched: log lines at debug level, spans, metrics,
 //! Kafka messages; and every column of every table.
 
-use crate::{collector::Collector, log, open_with};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use prost::Message as _;
+use crate::{log, open_with};
 use proto::reception::v1::{Order, OrderState, PlaceOrderRequest};
 use rdkafka::{
     Message as _,
@@ -15,7 +13,7 @@ use rdkafka::{
 use shop::{
     customers::{item, latte},
     dir::{self, ShopDir},
-    harness::{Options, Shop},
+    harness::{Collector, Options, Shop},
     services::Service,
 };
 use sqlx::{AssertSqlSafe, PgPool};
@@ -202,15 +200,10 @@ async fn told(shop: &Shop, collector: &Collector) -> Vec<Told> {
             bytes: log_of(shop, service),
         });
     }
-    let logs = collector.logs();
-    let logs = logs
-        .iter()
-        .map(ExportLogsServiceRequest::encode_to_vec)
-        .collect();
     let exports = [
         ("spans", collector.spans()),
         ("metrics", collector.metrics()),
-        ("logs", logs),
+        ("logs", collector.logs()),
     ];
     for (by, exports) in exports {
         let by = by.to_owned();

@@ -4,13 +4,15 @@
 //! A shop in which all goes well and all goes wrong that leaves a span.
 
 use crate::{
-    collector::Collector,
     guarantee_dead_letters::{mend, only_letter, park_an_order},
     money_back::until_money_is,
     privacy::log_of,
-    shift,
-    spans::{self, Exported, exported},
+    shift, traces,
 };
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
+use prost::Message as _;
 use proto::{
     operations::v1::{
         ReplayDeadLetterRequest, dead_letters_service_client::DeadLettersServiceClient,
@@ -19,17 +21,18 @@ use proto::{
 };
 use shop::{
     customers::latte,
-    harness::{Options, Shop},
+    harness::{Collector, Options, Shop},
     services::Service,
+    traces::Span,
 };
 use std::{collections::BTreeSet, fs};
 use telemetry::semconv;
 
 #[tokio::test]
 async fn what_a_shop_exports_is_what_is_listed() {
-    let (collector, shop) = a_full_day().await;
+    let (shop, collector) = a_full_day().await;
     let exported = exported(&shop, &collector).await;
-    let (listed, emitted) = (listed("## Spans"), names(&exported));
+    let (listed, emitted) = (listed("## Spans"), names(&shop, &exported));
     assert_eq!(emitted, listed, "spans");
     let (listed, emitted) = (listed_attributes(), attributes(&exported));
     assert_eq!(emitted, listed, "attributes");
@@ -40,9 +43,8 @@ async fn what_a_shop_exports_is_what_is_listed() {
 }
 
 /// Orders that are made, collected, declined, cancelled, settled later, and parked.
-async fn a_full_day() -> (Collector, Shop) {
-    let collector = Collector::open().await;
-    let shop = spans::open(&collector, Options::default()).await;
+async fn a_full_day() -> (Shop, Collector) {
+    let (shop, collector) = traces::open(Options::default()).await;
     let made = shop.place(latte()).await;
     shop.until_ready(&made).await;
     collect(&shop, &made).await;
@@ -53,7 +55,7 @@ async fn a_full_day() -> (Collector, Shop) {
     settle_an_order(&shop).await;
     replay_an_order(&shop).await;
     shop.until_idle().await;
-    (collector, shop)
+    (shop, collector)
 }
 
 async fn collect(shop: &Shop, order: &Order) {
@@ -101,18 +103,32 @@ async fn replay_an_order(shop: &Shop) {
     shop.until_ready(&order).await;
 }
 
-/// Every call is one name: which calls there are is told by the contracts.
-fn names(exported: &[Exported]) -> BTreeSet<String> {
-    let names = exported.iter().map(|one| match one.name.contains('/') {
+/// All spans that a shop exported. Its services are stopped for it: what they held back is out then.
+async fn exported(shop: &Shop, collector: &Collector) -> Vec<Span> {
+    for service in Service::ALL {
+        shop.service(service).stop().await.expect("it ends well");
+    }
+    let exports = collector.spans();
+    let exports = exports.iter().map(|export| {
+        ExportTraceServiceRequest::decode(export.as_slice()).expect("it was one when it came")
+    });
+    exports.flat_map(Span::all).collect()
+}
+
+/// Every call is one name: which calls there are is told by the contracts. Topics are without what
+/// makes those of a test its own.
+fn names(shop: &Shop, exported: &[Span]) -> BTreeSet<String> {
+    let own = format!(".{}", shop.name);
+    let names = exported.iter().map(|span| match span.name.contains('/') {
         true => "<package>.<Service>/<Method>".to_owned(),
-        false => one.name.clone(),
+        false => span.name.replace(&own, ""),
     });
     names.collect()
 }
 
-fn attributes(exported: &[Exported]) -> BTreeSet<String> {
-    let attributes = exported.iter().flat_map(|one| &one.span.attributes);
-    attributes.map(|attribute| attribute.key.clone()).collect()
+fn attributes(exported: &[Span]) -> BTreeSet<String> {
+    let attributes = exported.iter().flat_map(|span| span.attributes.keys());
+    attributes.cloned().collect()
 }
 
 /// What stands in backquotes in the first column of a section's table.
@@ -156,10 +172,11 @@ fn every_line_of_an_order_names_its_trace(lines: &str) {
 }
 
 fn and_so_does_every_line_that_is_exported(collector: &Collector) {
-    let resources = collector
-        .logs()
-        .into_iter()
-        .flat_map(|export| export.resource_logs);
+    let exports = collector.logs();
+    let exports = exports.iter().map(|export| {
+        ExportLogsServiceRequest::decode(export.as_slice()).expect("it was one when it came")
+    });
+    let resources = exports.flat_map(|export| export.resource_logs);
     let scopes = resources.flat_map(|resource| resource.scope_logs);
     let records = scopes.flat_map(|scope| scope.log_records);
     let of_orders = records.filter(|record| {

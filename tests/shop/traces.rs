@@ -1,194 +1,241 @@
-//! One order is one trace, and it has the spans that somebody looks for and no others.
-//!
-//! What real processes export, taken by a real collector.
+//! One order is one trace, whatever breaks on its way: a connected tree of the spans that real
+//! processes exported.
 
 use crate::{
-    collector::Collector,
-    shift,
-    spans::{self, Exported, exported, is_one_tree, trace_of},
+    guarantee_dead_letters::{mend, only_letter, park_an_order, replay},
+    open_with,
 };
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use proto::reception::v1::{CancelOrderRequest, CollectOrderRequest, Order, OrderState};
+use proto::reception::v1::{
+    CancelOrderRequest, CollectOrderRequest, Order, OrderState, RefundState,
+};
 use shop::{
-    customers::latte,
-    harness::{Options, Shop, eventually},
+    customers::{espresso, latte},
+    harness::{Collector, Options, Shop, eventually},
     services::Service,
+    traces::{TraceId, Tree},
 };
 use std::time::Duration;
 use telemetry::semconv::{self, outcome};
+use tokio::time::sleep;
 
-/// Of an order of one drink. Each drink more is one `brew` more.
-const PLAIN: [(&str, &str); 10] = [
-    ("barista", "brew"),
-    ("barista", "create tickets.v1"),
-    ("barista", "process orders.v1"),
-    ("barista", "send tickets.v1"),
-    ("payments", "coffeeshop.payments.v1.PaymentsService/Charge"),
-    ("reception", "coffeeshop.payments.v1.PaymentsService/Charge"),
-    (
-        "reception",
-        "coffeeshop.reception.v1.ReceptionService/PlaceOrder",
-    ),
-    ("reception", "create orders.v1"),
-    ("reception", "process tickets.v1"),
-    ("reception", "send orders.v1"),
+/// How long what is taken away is away: longer than anything that is not an outage.
+const OUTAGE: Duration = Duration::from_secs(4);
+
+/// Whoever acts on an order, from PlaceOrder to READY, each after what caused it.
+const PLAIN: [&str; 10] = [
+    "PlaceOrder",
+    "PlaceOrder > Charge",
+    "PlaceOrder > Charge > Charge",
+    "PlaceOrder > create orders.v1",
+    "PlaceOrder > create orders.v1 > send orders.v1",
+    "PlaceOrder > create orders.v1 > process orders.v1",
+    "PlaceOrder > create orders.v1 > process orders.v1 > brew",
+    "PlaceOrder > create orders.v1 > process orders.v1 > create tickets.v1",
+    "PlaceOrder > create orders.v1 > process orders.v1 > create tickets.v1 > send tickets.v1",
+    "PlaceOrder > create orders.v1 > process orders.v1 > create tickets.v1 > process tickets.v1",
 ];
 
 #[tokio::test]
-async fn a_plain_order_is_one_tree_of_ten_spans() {
-    let collector = Collector::open().await;
-    let shop = spans::open(&collector, Options::default()).await;
-    let order = shop.place(latte()).await;
+async fn an_order_is_one_tree_from_place_order_to_ready() {
+    let (shop, collector) = open(Options::default()).await;
+    let order = shop.place(espresso()).await;
     shop.until_ready(&order).await;
-    shop.until_idle().await;
-    let trace = trace_of(&order, &exported(&shop, &collector).await);
-    assert_eq!(names(&trace), PLAIN, "{trace:#?}");
-    assert!(is_one_tree(&trace), "{trace:#?}");
-    for process in trace.iter().filter(|one| one.name.starts_with("process ")) {
-        let outcome = process.attribute(semconv::INBOX_OUTCOME);
-        assert_eq!(outcome.as_deref(), Some(outcome::DONE));
-        assert_eq!(process.span.kind(), SpanKind::Consumer);
-        assert!(process.is_linked_to(&trace), "to what it continues");
+    let tree = tree(&shop, &collector, &order, &PLAIN).await;
+    assert_eq!(paths(&shop, &tree), PLAIN);
+    let services = tree.spans().into_iter().map(|span| span.service.as_str());
+    let mut services: Vec<&str> = services.collect();
+    services.sort_unstable();
+    services.dedup();
+    assert_eq!(services, ["barista", "payments", "reception"]);
+    for process in tree.spans() {
+        if process.short_name().starts_with("process ") {
+            assert_eq!(process.attributes[semconv::INBOX_OUTCOME], outcome::DONE);
+            let creates = process.links.iter().map(|link| Some(&link.span_id));
+            assert!(creates.eq([process.parent.as_ref()]), "{process:?}");
+        }
     }
     shop.close().await;
 }
 
 #[tokio::test]
-async fn what_an_order_waits_for_its_sender_is_one_long_span() {
-    const AWAY: Duration = Duration::from_secs(3);
-    let collector = Collector::open().await;
+async fn an_order_placed_while_kafka_was_away_shows_how_long_it_waited() {
     let own_servers = Options {
         own_servers: true,
         ..Options::default()
     };
-    let shop = spans::open(&collector, own_servers).await;
-    let first = shop.place(latte()).await;
-    shop.until_ready(&first).await;
-    shop.servers.kafka.pause().await.expect("it runs");
+    let (shop, collector) = open(own_servers).await;
+    let before = shop.place(espresso()).await;
+    shop.until_ready(&before).await;
+    shop.servers.kafka.kill9().await.expect("it runs");
     let order = shop.place(latte()).await;
-    // It is the wait that is measured.
-    tokio::time::sleep(AWAY).await;
-    shop.servers.kafka.resume().await.expect("it is stopped");
+    sleep(OUTAGE).await;
+    shop.servers.kafka.restart().await.expect("it starts again");
     shop.until_ready(&order).await;
-    shop.until_idle().await;
-    let all = exported(&shop, &collector).await;
-    let trace = trace_of(&order, &all);
-    assert!(is_one_tree(&trace), "{trace:#?}");
-    let send = trace.iter().find(|one| one.name == "send orders.v1");
-    let send = send.expect("it was sent");
-    let took = Duration::from_nanos(send.span.end_time_unix_nano - send.span.start_time_unix_nano);
-    assert!(took >= AWAY, "{took:?}");
-    let mut batches = all.iter().filter(|one| one.name == "send_batch orders.v1");
-    assert!(batches.any(|batch| batch.is_linked_to(&trace) && !trace_has(&trace, batch)));
+
+    let tree = tree(&shop, &collector, &order, &PLAIN).await;
+    assert_eq!(paths(&shop, &tree), PLAIN);
+    let send = format!("send {}", shop.orders_topic());
+    let sent: Vec<_> = tree
+        .named(&send)
+        .iter()
+        .map(|span| span.duration())
+        .collect();
+    assert!(sent.len() == 1 && sent[0] >= OUTAGE, "{sent:?}");
+    // No order is the parent of a batch.
+    let trace = shop.trace_of(&order.order_id).await;
+    linked_to(
+        &collector,
+        &trace,
+        &format!("send_batch {}", shop.orders_topic()),
+    )
+    .await;
     shop.close().await;
 }
 
 #[tokio::test]
-async fn what_a_customer_wants_later_is_a_trace_of_its_own_linked_to_the_orders() {
-    let collector = Collector::open().await;
-    let shop = spans::open(&collector, Options::default()).await;
-    let collected = shop.place(latte()).await;
-    shop.until_ready(&collected).await;
-    collect(&shop, &collected).await;
-    shift::occupy(&shop, "espresso").await;
-    let cancelled = shop.place(latte()).await;
-    cancel(&shop, &cancelled).await;
-    shop.until(&cancelled, OrderState::Cancelled).await;
-    shift::release(&shop).await;
-    shop.until_idle().await;
-    let all = exported(&shop, &collector).await;
-    for (order, wish) in [(&collected, "/CollectOrder"), (&cancelled, "/CancelOrder")] {
-        let trace = trace_of(order, &all);
-        let call = all.iter().find(|one| one.name.ends_with(wish));
-        let call = call.unwrap_or_else(|| panic!("{wish} was exported"));
-        assert!(!trace_has(&trace, call), "{wish}");
-        assert!(call.is_linked_to(&trace), "{wish}: {call:#?}");
-        assert!(is_one_tree(&trace), "{wish}: {trace:#?}");
-    }
-    let trace = trace_of(&cancelled, &all);
-    let refund = trace.iter().filter(|one| one.name.ends_with("/Refund"));
-    assert_eq!(refund.count(), 2, "client and server: {trace:#?}");
+async fn a_drink_that_another_barista_took_over_stays_in_the_tree_of_its_order() {
+    // Six seconds for an espresso: far longer than it takes to see it begun and to kill.
+    let slow = Options::default()
+        .with(Service::Barista, "BREW_SCALE", "4")
+        .with(Service::Barista, "DRINK_LEASE", "500ms");
+    let (shop, collector) = open(slow).await;
+    let order = shop.place(espresso()).await;
+    shop.until(&order, OrderState::Preparing).await;
+    shop.barista.kill9().await.expect("it runs");
+    shop.barista.start().await.expect("it starts again");
+    shop.until_ready(&order).await;
+
+    let tree = tree(&shop, &collector, &order, &PLAIN).await;
+    let attempts: Vec<_> = tree
+        .named("brew")
+        .iter()
+        .map(|span| span.attributes["coffeeshop.drink.attempt"].clone())
+        .collect();
+    // What was killed could not tell of its own.
+    assert_eq!(attempts, ["2"]);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn a_charge_that_is_settled_later_stays_in_the_orders_trace() {
-    let collector = Collector::open().await;
-    let shop = spans::open(&collector, Options::default()).await;
-    shop.payments.stop().await.expect("it ends well");
-    let order = shop.place(latte()).await;
+async fn a_charge_that_was_settled_later_stays_in_the_tree_of_its_order() {
+    let (shop, collector) = open(Options::default()).await;
+    shop.payments.kill9().await.expect("it runs");
+    let order = shop.place(espresso()).await;
     assert_eq!(order.state(), OrderState::AwaitingPayment);
     shop.payments.start().await.expect("it starts again");
     shop.until_ready(&order).await;
-    shop.until_idle().await;
-    let trace = trace_of(&order, &exported(&shop, &collector).await);
-    assert!(is_one_tree(&trace), "{trace:#?}");
-    let settles = trace.iter().filter(|one| one.name == "settle");
-    let settle: Vec<_> = settles.map(|one| one.span.span_id.clone()).collect();
-    let create = trace.iter().find(|one| one.name == "create orders.v1");
-    let create = create.expect("it was paid");
-    assert!(settle.contains(&create.span.parent_span_id), "{trace:#?}");
+
+    let settled = [
+        "PlaceOrder > settle",
+        "PlaceOrder > settle > Charge > Charge",
+        "PlaceOrder > settle > create orders.v1 > process orders.v1 > brew",
+    ];
+    let tree = tree(&shop, &collector, &order, &settled).await;
+    assert!(tree.named("Charge").iter().any(|span| span.error.is_some()));
     shop.close().await;
 }
 
 #[tokio::test]
-async fn a_drink_that_is_taken_over_is_brewed_again_in_the_same_trace() {
-    let collector = Collector::open().await;
-    let options = Options::default()
-        .with(Service::Barista, "BREW_SCALE", "1")
-        .with(Service::Barista, "DRINK_LEASE", "1s");
-    let shop = spans::open(&collector, options).await;
-    let order = shop.place(latte()).await;
-    let brewing = "select count(*) from drinks where state = 'BREWING'";
-    eventually("the drink to be taken", async || {
-        match crate::count(&shop.barista_pool(), brewing).await {
-            1 => Ok(()),
+async fn a_refund_stays_in_the_tree_of_its_order_and_the_wish_is_linked_to_it() {
+    let (shop, collector) = open(Options::default()).await;
+    shop.barista.kill9().await.expect("it runs");
+    let order = shop.place(espresso()).await;
+    let wish = CancelOrderRequest {
+        order_id: order.order_id.clone(),
+        reason: "changed my mind".to_owned(),
+    };
+    let wished = shop.reception_client().cancel_order(wish).await;
+    wished.expect("nobody has begun it");
+    shop.barista.start().await.expect("it starts again");
+    eventually("the money to be back", async || {
+        match shop.get(&order.order_id).await {
+            Ok(order) if order.refund_state() == RefundState::Done => Ok(()),
             other => Err(other),
         }
     })
     .await;
-    shop.barista.kill9().await.expect("it runs");
-    shop.barista.start().await.expect("it starts again");
-    shop.until_ready(&order).await;
-    shop.until_idle().await;
-    let trace = trace_of(&order, &exported(&shop, &collector).await);
-    let brews: Vec<_> = trace.iter().filter(|one| one.name == "brew").collect();
-    let [brew] = brews.as_slice() else {
-        panic!("whoever was killed has told nothing: {trace:#?}")
-    };
-    let attempts = &brew.span.attributes;
-    let attempt = attempts.iter().find(|a| a.key == semconv::DRINK_ATTEMPT);
-    let attempt = format!("{:?}", attempt.and_then(|a| a.value.as_ref()));
-    assert!(attempt.contains("IntValue(2)"), "{attempt}");
+
+    let refunded = ["PlaceOrder > settle > Refund > Refund"];
+    tree(&shop, &collector, &order, &refunded).await;
+    let trace = shop.trace_of(&order.order_id).await;
+    linked_to(&collector, &trace, "CancelOrder").await;
     shop.close().await;
 }
 
-/// Sorted, as they are listed above.
-fn names(trace: &[Exported]) -> Vec<(&str, &str)> {
-    let names = trace
-        .iter()
-        .map(|one| (one.service.as_str(), one.name.as_str()));
-    let mut names: Vec<_> = names.collect();
-    names.sort_unstable();
-    names
-}
-
-fn trace_has(trace: &[Exported], span: &Exported) -> bool {
-    trace[0].span.trace_id == span.span.trace_id
-}
-
-async fn cancel(shop: &Shop, order: &Order) {
-    let request = CancelOrderRequest {
-        order_id: order.order_id.clone(),
-        reason: String::new(),
-    };
-    let asked = shop.reception_client().cancel_order(request).await;
-    asked.expect("it can be asked");
-}
-
-async fn collect(shop: &Shop, order: &Order) {
+#[tokio::test]
+async fn collecting_an_order_is_a_trace_of_its_own_that_is_linked_to_it() {
+    let (shop, collector) = open(Options::default()).await;
+    let order = shop.place(espresso()).await;
+    shop.until_ready(&order).await;
     let order_id = order.order_id.clone();
     let request = CollectOrderRequest { order_id };
     let collected = shop.reception_client().collect_order(request).await;
     collected.expect("it is ready");
+
+    let tree = tree(&shop, &collector, &order, &PLAIN).await;
+    assert!(tree.named("CollectOrder").is_empty());
+    let trace = shop.trace_of(&order.order_id).await;
+    linked_to(&collector, &trace, "CollectOrder").await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_was_replayed_stays_in_the_tree_of_its_order() {
+    let (shop, collector) = open(Options::default()).await;
+    let order = park_an_order(&shop).await;
+    let letter = only_letter(&shop.barista).await;
+    mend(&shop).await;
+    replay(&shop, &letter)
+        .await
+        .expect("what was wrong is mended");
+    shop.until_ready(&order).await;
+
+    let replayed = ["PlaceOrder > create orders.v1 > replay orders.v1 > brew"];
+    tree(&shop, &collector, &order, &replayed).await;
+    shop.close().await;
+}
+
+/// Waits for a span of another trace that is linked to this one.
+async fn linked_to(collector: &Collector, trace: &TraceId, name: &str) {
+    eventually(name, async || {
+        let linked = collector.linked(trace);
+        let found = linked.iter().any(|span| span.short_name() == name);
+        found.then_some(()).ok_or(linked)
+    })
+    .await;
+}
+
+/// A shop of processes, and what they export.
+pub async fn open(options: Options) -> (Shop, Collector) {
+    let collector = Collector::open().await;
+    let mut options = Options {
+        processes: true,
+        ..options
+    };
+    for service in Service::ALL {
+        options = options.with(service, "OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint);
+    }
+    (open_with(options).await, collector)
+}
+
+/// The order's trace, once it is one connected tree that holds these paths.
+async fn tree(shop: &Shop, collector: &Collector, order: &Order, holds: &[&str]) -> Tree {
+    let trace = shop.trace_of(&order.order_id).await;
+    eventually("the trace to be whole", async || {
+        let tree = collector.tree(&trace);
+        let paths = paths(shop, &tree);
+        let whole = holds.iter().all(|path| paths.iter().any(|is| is == path));
+        match tree.connected() {
+            Ok(()) if whole => Ok(tree),
+            torn => Err((torn, paths)),
+        }
+    })
+    .await
+}
+
+/// What led to each span, by its topic's name without what the test's shop adds.
+fn paths(shop: &Shop, tree: &Tree) -> Vec<String> {
+    let own = format!(".{}", shop.name);
+    let paths = tree.paths().into_iter();
+    paths.map(|path| path.replace(&own, "")).collect()
 }

@@ -4,7 +4,7 @@
 //! thing, orders under its own name, mends it, and waits until nothing of it is left. In the end the
 //! books are checked: whatever a row does not ask, no order was charged for nothing or made twice.
 
-use crate::{circuits, collector::Collector, open_with};
+use crate::{circuits, open_with};
 use faults::{Fault, Scene};
 use proto::{
     operations::v1::CircuitState,
@@ -16,7 +16,7 @@ use proto::{
 };
 use shop::{
     customers::latte,
-    harness::{Options, eventually},
+    harness::{Collector, Options, eventually},
     services::Service,
 };
 use std::time::{Duration, Instant};

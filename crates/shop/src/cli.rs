@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::{
     books, circuits,
     dir::{self, ShopDir},
-    dlq, down, fill, guard, load, logs, messages, order, provider, status, up, wish,
+    dlq, down, fill, guard, load, logs, messages, order, provider, receiver, status, trace, up,
+    wish,
 };
 
 /// The whole shop on one machine.
@@ -31,6 +32,8 @@ enum Command {
     Logs(logs::Options),
     /// Place an order and watch it until it is READY.
     Order(order::Options),
+    /// Show where an order spent its time: its trace, through all services.
+    Trace(trace::Options),
     /// Ask to cancel an order, and see what becomes of it.
     Cancel(wish::Cancel),
     /// Take an order that is READY.
@@ -49,6 +52,9 @@ enum Command {
     Messages(messages::Options),
     /// Store orders that nobody placed, to measure a shop that has many.
     Fill(fill::Options),
+    /// Take the spans of the open shop's services.
+    #[command(hide = true)]
+    Telemetry(receiver::command::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
@@ -64,6 +70,7 @@ impl Cli {
             Command::Status(options) => status::run(options, dir()?).await,
             Command::Logs(options) => logs::run(options, dir()?).await,
             Command::Order(options) => order::run(options, dir()?).await,
+            Command::Trace(options) => trace::run(options, dir()?).await,
             Command::Cancel(options) => wish::cancel(options, dir()?).await,
             Command::Collect(options) => wish::collect(options, dir()?).await,
             Command::Books(options) => books::command::run(options, dir()?).await,
@@ -73,6 +80,7 @@ impl Cli {
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Messages(options) => messages::run(options, dir()?).await,
             Command::Fill(options) => fill::run(options, dir()?).await,
+            Command::Telemetry(options) => receiver::command::run(options).await,
             Command::Guard(options) => guard::run(options).await,
         }
     }

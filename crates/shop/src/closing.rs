@@ -13,10 +13,10 @@ use crate::{
     state::{State, StateFile},
 };
 
-/// Services first, then Kafka, then Postgres.
+/// Services first, then what they use: the last spans come when they end.
 const ORDER: [&[Part]; 3] = [
     &[Part::Reception, Part::Barista, Part::Payments],
-    &[Part::Kafka],
+    &[Part::Kafka, Part::Telemetry],
     &[Part::Postgres],
 ];
 

@@ -71,6 +71,11 @@ impl ShopDir {
         self.root.join("lock")
     }
 
+    /// What `shop trace` shows.
+    pub fn spans(&self) -> PathBuf {
+        self.root.join("spans")
+    }
+
     /// Kafka's configuration and data.
     pub fn kafka(&self) -> PathBuf {
         self.root.join("kafka")

@@ -50,6 +50,7 @@ fn wipe(dir: &ShopDir, state: &State) -> Result<()> {
         dir.postgres(),
         dir.path().join("postgres"),
         dir.kafka(),
+        dir.spans(),
         dir.logs(),
         dir.state(),
         dir.lock(),

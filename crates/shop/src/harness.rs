@@ -35,6 +35,8 @@ use crate::{
 
 /// Waiting until nothing is in flight, and the end of a shop.
 mod closing;
+/// What services export, for a test to look at.
+mod collector;
 /// Each service's own database.
 mod database;
 /// A service, in this process or as a child.
@@ -53,6 +55,7 @@ mod topics;
 mod wiring;
 
 pub use closing::UNSENT;
+pub use collector::Collector;
 use database::Databases;
 pub use hosted::Hosted;
 pub use patience::{eventually, outage, patience};

@@ -59,6 +59,8 @@ pub mod process;
 pub mod progress;
 // `shop payments`: how the provider behaves.
 pub mod provider;
+// What services export of spans, metrics and logs, taken over OTLP.
+pub mod receiver;
 // Postgres and Kafka for tests.
 pub mod servers;
 // The services as programs.
@@ -69,6 +71,10 @@ pub mod state;
 pub mod status;
 // Java and Maven, or what to install.
 mod tools;
+// `shop trace`: where an order spent its time.
+pub mod trace;
+// Spans, and the tree that those of one order should be.
+pub mod traces;
 // `shop up`: opens the shop.
 pub mod up;
 // `shop cancel` and `shop collect`: what a customer wants later.

@@ -131,6 +131,7 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
         rate: options.rate,
         baristas: rows::baristas(&ledgers.barista).await?,
         brew_scale: state.brew_scale,
+        tracing: state.tracing(),
         stored_orders,
     };
     let report = Report::new(shop, ordering, &placed, &ready, cost, yardstick);

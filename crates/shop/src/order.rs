@@ -14,7 +14,7 @@ use crate::{
     customers::{self, Customer, History},
     dir::ShopDir,
     part::Part,
-    state,
+    state, status,
 };
 
 /// Errors for people, with their details.
@@ -68,6 +68,10 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let order = place(&options, &customer).await?;
     headline(&order);
     let over = follow(&customer, &order, |order| is_over(order.state())).await?;
+    if options.reception.is_none() {
+        let shop = status::called();
+        anstream::println!("{shop} trace {} shows where its time went", order.order_id);
+    }
     match over.state() {
         OrderState::Ready | OrderState::Collected => Ok(()),
         state if over.refund_state() == RefundState::Pending => bail!(

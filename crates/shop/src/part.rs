@@ -16,6 +16,8 @@ pub enum Part {
     Postgres,
     /// The log between the services.
     Kafka,
+    /// What takes their spans, for `shop trace`.
+    Telemetry,
     /// The mocked payment provider.
     Payments,
     /// Makes drinks.
@@ -26,9 +28,10 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Postgres,
         Self::Kafka,
+        Self::Telemetry,
         Self::Payments,
         Self::Barista,
         Self::Reception,
@@ -39,6 +42,7 @@ impl Part {
         match self {
             Self::Postgres => "postgres",
             Self::Kafka => "kafka",
+            Self::Telemetry => "telemetry",
             Self::Payments => "payments",
             Self::Barista => "barista",
             Self::Reception => "reception",

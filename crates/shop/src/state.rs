@@ -47,6 +47,23 @@ pub struct State {
     pub kafka_brokers: String,
     /// Servers that were given to us instead of our own.
     pub given: Given,
+    /// Where the services send spans, metrics and logs.
+    pub telemetry: Telemetry,
+    /// The share of orders that is traced, if somebody said so.
+    pub trace_ratio: Option<f64>,
+}
+
+/// Where spans, metrics and logs go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Telemetry {
+    /// To the shop's own receiver.
+    #[default]
+    Own,
+    /// To this OTLP endpoint.
+    Elsewhere(String),
+    /// Nowhere.
+    Off,
 }
 
 /// Servers that are not ours.
@@ -99,6 +116,15 @@ impl State {
         self.parts
             .get(&part)
             .filter(|running| running.identity.is_alive())
+    }
+
+    /// How much is traced, for figures that depend on it.
+    pub fn tracing(&self) -> String {
+        match (&self.telemetry, self.trace_ratio) {
+            (Telemetry::Off, _) => "no telemetry".to_owned(),
+            (_, None) => "all traced".to_owned(),
+            (_, Some(ratio)) => format!("{} % traced", 100.0 * ratio),
+        }
     }
 
     /// True if any part is alive.

@@ -7,7 +7,15 @@ use anyhow::{Result, bail};
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use crate::{dir::ShopDir, part::Part, ports, probe::Probe, services::Service, state::State};
+use crate::{
+    dir::ShopDir,
+    part::Part,
+    ports,
+    probe::Probe,
+    receiver,
+    services::Service,
+    state::{State, Telemetry},
+};
 
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,12 +47,15 @@ pub async fn run(_options: Options, dir: ShopDir) -> Result<()> {
     }
 }
 
-/// Prints the table and returns true if every part is ready.
+/// Prints the table and returns true if every part that orders need is ready.
 pub async fn print(state: &State) -> Result<bool> {
-    let rows = join_all(Part::ALL.map(|part| row(state, part))).await;
+    let shown = |part: &Part| *part != Part::Telemetry || state.telemetry == Telemetry::Own;
+    let parts = Part::ALL.into_iter().filter(shown);
+    let rows = join_all(parts.map(|part| row(state, part))).await;
     let head = Row {
         cells: ["part", "address", "pid", "state", "log"].map(str::to_owned),
         ready: true,
+        dispensable: false,
     };
     let width = |column: usize| {
         rows.iter()
@@ -59,16 +70,16 @@ pub async fn print(state: &State) -> Result<bool> {
         let style = if row.ready { GOOD } else { BAD };
         anstream::println!("{style}{}{style:#}", row.line(widths));
     }
-    Ok(rows.iter().all(|row| row.ready))
+    Ok(rows.iter().all(|row| row.ready || row.dispensable))
 }
 
 /// What to do next, for copying.
 pub fn print_hints(state: &State, close: &str) {
-    // As this program was called: it is not on the PATH.
-    let shop = env::args().next().unwrap_or_else(|| "shop".to_owned());
-    let width = shop.len() + 12;
+    let shop = called();
+    let width = shop.len() + 14;
     let commands = [
         ("order", "place an order and follow it"),
+        ("trace ORDER", "see where its time went"),
         ("books", "check every order against drinks and charges"),
         ("logs NAME", "see what a part says"),
     ];
@@ -97,9 +108,16 @@ pub fn print_hints(state: &State, close: &str) {
     }
 }
 
+/// As this program was called: it is not on the PATH.
+pub(crate) fn called() -> String {
+    env::args().next().unwrap_or_else(|| "shop".to_owned())
+}
+
 struct Row {
     cells: [String; 5],
     ready: bool,
+    /// Orders do not need it.
+    dispensable: bool,
 }
 
 impl Row {
@@ -128,6 +146,7 @@ async fn row(state: &State, part: Part) -> Row {
     Row {
         cells: [part.to_string(), address, pid, word.to_owned(), log],
         ready,
+        dispensable: part == Part::Telemetry,
     }
 }
 
@@ -146,6 +165,7 @@ fn probe(state: &State, part: Part) -> (Probe, String) {
             Probe::Kafka(state.kafka_brokers.clone()),
             state.kafka_brokers.clone(),
         ),
+        (None, Part::Telemetry) => (Probe::Grpc(address, receiver::HEALTH), address.to_string()),
         (None, _) => (
             Probe::Postgres(state.postgres_url.clone()),
             host(&state.postgres_url),

@@ -28,6 +28,8 @@ mod opening;
 mod servers;
 /// The services.
 mod services;
+/// What takes their spans.
+mod telemetry;
 
 use opening::Opening;
 
@@ -58,6 +60,8 @@ pub struct Options {
     /// A Kafka to use instead of an own one.
     #[arg(long, env = "KAFKA_BROKERS", value_name = "HOST:PORT,…")]
     kafka_brokers: Option<String>,
+    #[command(flatten)]
+    telemetry: telemetry::Options,
 }
 
 impl Options {

@@ -1,16 +1,13 @@
 //! Somebody else's transaction is in the way: the horizon is the whole server's.
 
-use crate::{
-    collector::Collector,
-    post::{Post, event, order_id},
-};
+use crate::post::{Post, event, order_id};
 use lifecycle::postgres;
 use messaging::relay::Published;
 use proto::reception::v1::OrderState;
 use shop::{
     customers::latte,
     dir::{self, ShopDir},
-    harness::{Options, Shop, eventually, patience},
+    harness::{Collector, Options, Shop, eventually, patience},
     services::Service,
 };
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};

@@ -1,6 +1,6 @@
 //! How each thing is broken, and mended.
 
-use crate::{circuits, collector::Collector, privacy::log_of};
+use crate::{circuits, privacy::log_of};
 use proto::{
     operations::v1::{Circuit, CircuitState},
     payments::v1::{BehaviorKind, BehaviorRule, SetBehaviorRequest},
@@ -12,7 +12,7 @@ use proto::{
 use shop::{
     customers::latte,
     fault::Lost,
-    harness::{Shop, eventually},
+    harness::{Collector, Shop, eventually},
     services::Service,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};

@@ -20,6 +20,8 @@ pub(super) struct Shop {
     pub(super) baristas: i64,
     /// Factor on brew times.
     pub(super) brew_scale: f64,
+    /// "no telemetry", "1 % traced"
+    pub(super) tracing: String,
     /// When the run began.
     pub(super) stored_orders: i64,
 }
@@ -112,6 +114,7 @@ impl fmt::Display for Report {
             rate,
             baristas,
             brew_scale,
+            tracing,
             stored_orders,
         } = &self.shop;
         if let Some(rate) = rate {
@@ -119,7 +122,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{clients} clients, {baristas} baristas, brew scale {brew_scale}, \
+            "{clients} clients, {baristas} baristas, brew scale {brew_scale}, {tracing}, \
              {stored_orders} orders stored before"
         )?;
         writeln!(

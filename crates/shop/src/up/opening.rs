@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Options, servers, services};
+use super::{Options, servers, services, telemetry};
 use crate::{
     closing,
     dir::ShopDir,
@@ -47,6 +47,7 @@ impl<'a> Opening<'a> {
                 None if fresh => 1.0,
                 None => state.brew_scale,
             };
+            options.telemetry.decide(state, fresh);
         })?;
         Ok(Self {
             options,
@@ -61,7 +62,7 @@ impl<'a> Opening<'a> {
     pub async fn run(&self) -> Result<()> {
         // Whatever can be known to fail is tried before anything is started.
         let plans = services::plan(self)?;
-        servers::open(self).await?;
+        tokio::try_join!(servers::open(self), telemetry::open(self))?;
         services::open(self, &plans).await
     }
 

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, time::SystemTime};
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 
-use super::opening::Opening;
+use super::{opening::Opening, telemetry};
 use crate::{
     binaries,
     part::Part,
@@ -130,6 +130,7 @@ fn settings(
         ("DATABASE_URL", url.clone()),
         ("LOG_FORMAT", "human".to_owned()),
     ];
+    settings.extend(telemetry::settings(&state));
     if service != Service::Payments {
         settings.push(("KAFKA_BROKERS", state.kafka_brokers.clone()));
     }

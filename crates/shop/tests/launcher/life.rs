@@ -49,6 +49,7 @@ impl TestShop {
             .env_remove("BREW_SCALE");
         command
             .env_remove("DATABASE_URL")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .env_remove("KAFKA_BROKERS");
         let ports = ["--reception-port", "--barista-port", "--payments-port"];
         for port in ports

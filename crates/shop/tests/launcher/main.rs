@@ -8,3 +8,5 @@ mod guard;
 mod life;
 // What `shop` measures with: orders that nobody placed, and messages that nobody sent.
 mod measuring;
+// Where an order spent its time, or why nobody can tell.
+mod tracing;

@@ -1,33 +1,26 @@
-//! A collector of spans, metrics and log lines: all that services export, and what they measured
-//! last.
+//! A collector for tests: all that services export, and what they measured last.
 
-use opentelemetry_proto::tonic::{
-    collector::{
-        logs::v1::{
-            ExportLogsServiceRequest, ExportLogsServiceResponse,
-            logs_service_server::{LogsService, LogsServiceServer},
-        },
-        metrics::v1::{
-            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-            metrics_service_server::{MetricsService, MetricsServiceServer},
-        },
-        trace::v1::{
-            ExportTraceServiceRequest, ExportTraceServiceResponse,
-            trace_service_server::{TraceService, TraceServiceServer},
-        },
-    },
-    metrics::v1::{Metric, metric::Data, number_data_point::Value},
-};
-use prost::Message as _;
-use shop::fault::Proxy;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use lifecycle::Stop;
+use opentelemetry_proto::tonic::{
+    collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    },
+    metrics::v1::{Metric, metric::Data, number_data_point::Value},
+};
+use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinSet};
-use tonic::{
-    Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
+
+use super::Shop;
+use crate::{
+    fault::Proxy,
+    receiver::{self, Sink},
+    traces::{Span, TraceId, Tree},
 };
 
 /// Collects until it is dropped.
@@ -36,22 +29,24 @@ pub struct Collector {
     pub endpoint: String,
     /// The way there, which can break: connections outlive a server that merely ends.
     pub line: Proxy,
-    received: Received,
+    received: Arc<Received>,
     _server: JoinSet<()>,
 }
 
-#[derive(Clone, Default)]
-struct Received(Arc<Mutex<Exports>>);
+#[derive(Default)]
+struct Received(Mutex<Exports>);
 
 #[derive(Default)]
 struct Exports {
+    traces: HashMap<TraceId, Vec<Span>>,
     spans: Vec<Vec<u8>>,
     metrics: Vec<Vec<u8>>,
-    logs: Vec<ExportLogsServiceRequest>,
+    logs: Vec<Vec<u8>>,
     latest: HashMap<String, f64>,
 }
 
 impl Collector {
+    /// Listens on a free port.
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -59,17 +54,11 @@ impl Collector {
         let address = listener.local_addr().expect("it is bound");
         let line = Proxy::open(address).await;
         let line = line.expect("loopback has a free port");
-        let received = Received::default();
-        let metrics = MetricsServiceServer::new(received.clone());
-        let spans = TraceServiceServer::new(received.clone());
-        let logs = LogsServiceServer::new(received.clone());
+        let received = Arc::new(Received::default());
+        let sink = received.clone();
         let mut server = JoinSet::new();
         server.spawn(async move {
-            let serving = Server::builder()
-                .add_service(metrics)
-                .add_service(spans)
-                .add_service(logs)
-                .serve_with_incoming(TcpIncoming::from(listener));
+            let serving = receiver::serve(listener, sink, Stop::new());
             serving.await.expect("the listener is bound");
         });
         Self {
@@ -90,25 +79,47 @@ impl Collector {
         self.received.lock().spans.clone()
     }
 
-    /// Every export of log lines.
-    pub fn logs(&self) -> Vec<ExportLogsServiceRequest> {
-        self.received.lock().logs.clone()
-    }
-
     /// The same of metrics.
     pub fn metrics(&self) -> Vec<Vec<u8>> {
         self.received.lock().metrics.clone()
     }
+
+    /// The same of log lines.
+    pub fn logs(&self) -> Vec<Vec<u8>> {
+        self.received.lock().logs.clone()
+    }
+
+    /// What has arrived of a trace.
+    pub fn tree(&self, trace: &TraceId) -> Tree {
+        let received = self.received.lock();
+        Tree::new(received.traces.get(trace).cloned().unwrap_or_default())
+    }
+
+    /// Spans of other traces that are linked to this one.
+    pub fn linked(&self, trace: &TraceId) -> Vec<Span> {
+        let received = self.received.lock();
+        let all = received.traces.values().flatten();
+        all.filter(|span| span.is_linked_to(trace))
+            .cloned()
+            .collect()
+    }
 }
 
-#[tonic::async_trait]
-impl LogsService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportLogsServiceRequest>,
-    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        self.lock().logs.push(request.into_inner());
-        Ok(Response::new(ExportLogsServiceResponse::default()))
+impl Shop {
+    /// The trace that an order began, by its row.
+    ///
+    /// # Panics
+    /// There is no such order, or its process had no telemetry.
+    pub async fn trace_of(&self, order_id: &str) -> TraceId {
+        let context =
+            sqlx::query_scalar("select traceparent from orders where order_id = $1::uuid")
+                .bind(order_id)
+                .fetch_one(&self.reception_pool())
+                .await;
+        let context: Option<String> = context.expect("the order is stored");
+        let context = context.expect("it is traced");
+        let trace = context.split('-').nth(1).and_then(TraceId::parse);
+        trace.unwrap_or_else(|| panic!("no trace context: {context}"))
     }
 }
 
@@ -118,25 +129,17 @@ impl Received {
     }
 }
 
-#[tonic::async_trait]
-impl TraceService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let export = request.into_inner().encode_to_vec();
-        self.lock().spans.push(export);
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+impl Sink for Received {
+    fn spans(&self, export: ExportTraceServiceRequest) {
+        let mut exports = self.lock();
+        exports.spans.push(export.encode_to_vec());
+        for span in Span::all(export) {
+            let trace = exports.traces.entry(span.trace_id.clone()).or_default();
+            trace.push(span);
+        }
     }
-}
 
-#[tonic::async_trait]
-impl MetricsService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let export = request.into_inner();
+    fn metrics(&self, export: ExportMetricsServiceRequest) {
         let mut exports = self.lock();
         exports.metrics.push(export.encode_to_vec());
         let resources = export.resource_metrics.into_iter();
@@ -144,7 +147,10 @@ impl MetricsService for Received {
         let metrics = scopes.flat_map(|scope| scope.metrics);
         let measured = metrics.filter_map(|metric| Some((metric.name.clone(), value(&metric)?)));
         exports.latest.extend(measured);
-        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+
+    fn logs(&self, export: ExportLogsServiceRequest) {
+        self.lock().logs.push(export.encode_to_vec());
     }
 }
 
