@@ -100,7 +100,10 @@ fn span(span: &Value, processes: &Value) -> Span {
     let took = span["duration"].as_u64().expect("in microseconds") * 1000;
     let tags = span["tags"].as_array().into_iter().flatten();
     let mut references = span["references"].as_array().into_iter().flatten();
-    let parent = references.find(|reference| reference["refType"] == "CHILD_OF");
+    // The parent comes first, and Jaeger's page takes it from there: of a span that is linked to its
+    // own parent, as `process` is, this API calls it FOLLOWS_FROM.
+    let parent = references.next();
+    let parent = parent.filter(|reference| reference["traceID"] == span["traceID"]);
     let service = &processes[text(&span["processID"])]["serviceName"];
     let kind = |tag: &Value| tag["key"] == "span.kind";
     Span {

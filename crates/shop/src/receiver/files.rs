@@ -81,16 +81,20 @@ impl Writer {
     /// Runs until the sink is dropped. Blocks.
     pub fn run(mut self) {
         while let Some(export) = self.exports.blocking_recv() {
-            let written = self.write(&export);
-            if let Err(error) = &written {
-                // What is half written ends its file: nothing behind it could be read.
-                self.file = None;
-                if !self.failing {
-                    say(&format!("spans cannot be written: {error}"));
-                }
-            }
-            self.failing = written.is_err();
+            self.take(&export);
         }
+    }
+
+    fn take(&mut self, export: &ExportTraceServiceRequest) {
+        let written = self.write(export);
+        if let Err(error) = &written {
+            // What is half written ends its file: nothing behind it could be read.
+            self.file = None;
+            if !self.failing {
+                say(&format!("spans cannot be written: {error}"));
+            }
+        }
+        self.failing = written.is_err();
     }
 
     fn write(&mut self, export: &ExportTraceServiceRequest) -> io::Result<()> {
