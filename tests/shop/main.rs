@@ -96,6 +96,8 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// What is measured is what the docs say.
+mod telemetry_metrics;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
 // What is down, what the caller is told, and what becomes of the order: a row each.

@@ -23,7 +23,7 @@ mod store;
 /// How much waits, and for whom.
 mod watch;
 
-use crate::{kafka, lease::Leases, metrics, outbox::Waker};
+use crate::{kafka, lease::Leases, metrics::Relayed, outbox::Waker};
 use lifecycle::{patiently, postgres::bounded};
 use rdkafka::{error::KafkaError, message::Headers as _};
 use sender::Sender;
@@ -75,6 +75,7 @@ pub struct Relay {
     waker: Waker,
     leases: Leases,
     batch: i64,
+    relayed: Relayed,
 }
 
 /// What one call of [`Relay::publish_batch`] did.
@@ -134,6 +135,7 @@ impl Relay {
         Ok(Self {
             leases: Leases::new(pool.clone(), options.outbox_lease),
             batch: options.outbox_batch,
+            relayed: Relayed::new(&topic),
             sender: Sender::new(kafka, source, topic)?,
             pool,
             waker,
@@ -201,9 +203,10 @@ impl Relay {
                 "published events of parts that changed hands meanwhile"
             );
         }
-        metrics::published(topic, parked, fenced);
+        let acknowledged = settled.acknowledged();
+        self.relayed.published(acknowledged, parked, fenced);
         Published {
-            acknowledged: settled.acknowledged(),
+            acknowledged,
             fenced,
             parked,
         }

@@ -15,8 +15,12 @@ mod logs;
 mod metrics;
 // Where traces and metrics go.
 mod otlp;
+// What a process takes of its machine.
+mod process;
 /// A span's identity as strings.
 pub mod propagation;
+/// The names of what is told.
+pub mod semconv;
 // Spans to OTLP.
 mod traces;
 
