@@ -134,7 +134,8 @@ async fn start(
         config.tickets_topic,
         relay_waker.clone(),
         config.relay,
-    )?;
+    )?
+    .with_steps(announce::is_step);
     let attempts = config.brewing.drink_attempts;
     let hopeless = hopeless::run(pool.clone(), attempts, relay_waker.clone(), drained.clone());
     tasks.spawn("queue", metrics::watch(pool.clone(), drained.clone()));

@@ -81,6 +81,7 @@ metrics! {
     RUNTIME_TASKS: "coffeeshop.runtime.tasks", "{task}", "Tasks of the runtime that are not over";
     RUNTIME_QUEUE: "coffeeshop.runtime.queue", "{task}", "Tasks that wait for any worker";
     RUNTIME_BUSY: "coffeeshop.runtime.busy", "s", "What workers of the runtime spent on tasks";
+    SPANS_DROPPED: "coffeeshop.telemetry.spans.dropped", "{span}", "Ended spans that no collector has got";
 }
 
 /// Bounds for what takes milliseconds when all is well and seconds when it is not.
