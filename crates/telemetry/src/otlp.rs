@@ -6,11 +6,16 @@
 //! `OTEL_BLRP_*` themselves.
 
 use clap::builder::FalseyValueParser;
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector};
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+use uuid::Uuid;
 
 /// What is not yet sent is not worth more than this at exit.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// This process, in all that it sends.
+static INSTANCE: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().to_string());
 
 /// Targets of the exporters and of what they run on. What they say of their own requests must
 /// not be sent: each request would be the cause of the next.
@@ -74,6 +79,8 @@ impl Options {
     pub(crate) fn resource(&self, service_name: &'static str) -> Resource {
         let resource = Resource::builder_empty()
             .with_service_name(service_name)
+            // Tells instances of a service apart: without it their series are one, and jump.
+            .with_attribute(KeyValue::new("service.instance.id", INSTANCE.clone()))
             // What comes later wins: OTEL_RESOURCE_ATTRIBUTES may rename the service.
             .with_detector(Box::new(EnvResourceDetector::new()));
         match &self.otel_service_name {

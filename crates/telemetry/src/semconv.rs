@@ -40,10 +40,6 @@ pub const BARISTA_ID: &str = "coffeeshop.barista.id";
 /// What an order still owes the provider: `charge`, `cancel` or `refund`.
 pub const SETTLE_CALL: &str = "coffeeshop.settle.call";
 
-/// Counts ended spans that no collector has got, by [`ERROR_TYPE`]: `queue_full` or
-/// `export_failed`.
-pub const SPANS_DROPPED: &str = "coffeeshop.telemetry.spans.dropped";
-
 /// Names of spans. A call's is its method, `package.Service/Method`; those of messages are
 /// followed by the topic: `send orders.v1`.
 pub mod span {

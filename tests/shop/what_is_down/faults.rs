@@ -187,7 +187,7 @@ impl Scene {
             String::from_utf8_lossy(&log).matches(word).count()
         };
         eventually("dropped spans to be counted", async || {
-            match self.measured.last(semconv::SPANS_DROPPED) {
+            match self.measured.last(semconv::metrics::SPANS_DROPPED.name) {
                 Some(dropped) if dropped > 0.0 && lines("spans are dropped") == faults => Ok(()),
                 other => Err(other),
             }

@@ -13,7 +13,7 @@
 //! ```
 //! The queue behind the admission has room for all that it admits, so nobody else refuses any.
 
-use crate::semconv::{ERROR_TYPE, SPANS_DROPPED};
+use crate::semconv::{ERROR_TYPE, metrics::SPANS_DROPPED};
 use opentelemetry::{Context, KeyValue, global, metrics::Counter};
 use opentelemetry_sdk::{
     Resource,
@@ -29,13 +29,8 @@ use std::{
 };
 
 /// Made when the first span is dropped, which is after the meters are installed.
-static DROPPED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    global::meter("coffeeshop")
-        .u64_counter(SPANS_DROPPED)
-        .with_unit("{span}")
-        .with_description("Ended spans that no collector has got")
-        .build()
-});
+static DROPPED: LazyLock<Counter<u64>> =
+    LazyLock::new(|| SPANS_DROPPED.counter(&global::meter("coffeeshop.telemetry")));
 
 /// What both ends of the queue know.
 #[derive(Debug, Default)]
