@@ -23,6 +23,8 @@ mod read;
 mod report;
 /// The comparison.
 mod rules;
+/// The topics as a witness.
+pub mod topics;
 
 use read::Entries;
 
@@ -87,6 +89,8 @@ pub enum Rule {
     /// Money was given back that was not charged, or in part, or more than once; or the
     /// provider's payment and its refunds disagree.
     GivenBackWrong,
+    /// A change of an order or a ticket is on no topic. Asked of a Kafka that forgot nothing.
+    NotPublished,
 }
 
 /// The figures of the books.
@@ -153,6 +157,7 @@ impl Rule {
             Self::TicketDisagrees => "order and ticket disagree",
             Self::RefundWrong => "the refund is not as the order says",
             Self::GivenBackWrong => "not given back once and in full",
+            Self::NotPublished => "it happened, and was not published",
         }
     }
 }

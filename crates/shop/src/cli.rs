@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     books, circuits,
     dir::{self, ShopDir},
-    dlq, down, fill, guard, load, logs, messages, order, provider, status, up, wish,
+    dlq, down, drill, fill, guard, load, logs, messages, order, provider, status, up, wish,
 };
 
 /// The whole shop on one machine.
@@ -49,6 +49,8 @@ enum Command {
     Messages(messages::Options),
     /// Store orders that nobody placed, to measure a shop that has many.
     Fill(fill::Options),
+    /// Break a shop of its own for real, and let the books judge.
+    Drill(drill::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
@@ -73,6 +75,7 @@ impl Cli {
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Messages(options) => messages::run(options, dir()?).await,
             Command::Fill(options) => fill::run(options, dir()?).await,
+            Command::Drill(options) => drill::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,
         }
     }

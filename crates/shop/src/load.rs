@@ -18,7 +18,7 @@ pub(crate) mod cost;
 /// The figures, for people and for programs.
 mod report;
 /// What the orders' rows say afterwards.
-mod rows;
+pub(crate) mod rows;
 /// pgbench.
 mod yardstick;
 
