@@ -13,7 +13,7 @@ pub mod circuits;
 pub mod cli;
 // Ending what runs, in the right order.
 mod closing;
-// What they ask for, and what they were told.
+// What they ask for.
 pub mod customers;
 // A guarded child that tests kill, pause and start again.
 pub mod daemon;
@@ -23,6 +23,8 @@ pub mod dir;
 pub mod dlq;
 // `shop down`: ends everything.
 pub mod down;
+// `shop drill`: breaks it for real, and lets the books judge.
+pub mod drill;
 // A TCP proxy that breaks on command.
 pub mod fault;
 // `shop fill`: orders that nobody placed.
@@ -31,6 +33,8 @@ pub mod fill;
 pub mod guard;
 // A whole shop for one test.
 pub mod harness;
+// What customers asked and were told, on disk.
+pub mod history;
 // An Apache Kafka of our own.
 pub mod kafka;
 // `shop load`: how many, how fast, at what cost.

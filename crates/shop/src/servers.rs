@@ -157,6 +157,11 @@ impl Servers {
 
     /// Ends both and deletes their data.
     pub async fn close(self) -> Result<()> {
+        self.end().await
+    }
+
+    /// Ends both. Their data go when this is dropped.
+    pub async fn end(&self) -> Result<()> {
         let (kafka, postgres) = tokio::join!(self.kafka.kill9(), self.postgres.terminate());
         kafka.and(postgres.map(|_| ()))
     }

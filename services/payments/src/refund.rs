@@ -9,6 +9,7 @@ use crate::{
     payment::{Charge, Decision, Money, Payment, PaymentId, Refund},
     store,
 };
+use lifecycle::postgres::begin;
 use sqlx::{PgConnection, PgPool};
 use tracing::{Span, field::display};
 
@@ -64,7 +65,7 @@ pub async fn refund(pool: &PgPool, wanted: &Wanted, fate: Fate) -> Result<Refund
 }
 
 async fn refunded(pool: &PgPool, wanted: &Wanted) -> Result<Refund, Error> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin(pool).await?;
     let refund = give_back(&mut tx, wanted).await?;
     // Crash here: nothing has happened, and the caller asks again.
     tx.commit().await?;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{dead_letters, spans};
 use chrono::Utc;
-use lifecycle::postgres::{PATIENCE, bounded};
+use lifecycle::postgres::{PATIENCE, begin, bounded};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashSet;
 use telemetry::{semconv::outcome, spans::Open};
@@ -76,7 +76,7 @@ async fn attempt<H: Handler>(
     handler: &H,
     batch: &[Delivery<H::Event>],
 ) -> Result<Attempt, Error> {
-    let mut tx = bounded(pool.begin()).await?;
+    let mut tx = begin(pool).await?;
     let applied = timeout(PATIENCE, apply(&mut tx, consumer, handler, batch)).await;
     let attempt = match applied.unwrap_or(Err(Error::Database(sqlx::Error::PoolTimedOut))) {
         Err(Error::Database(error)) if memory::no_place(&error) == Some(NoPlace::InInbox) => {
@@ -111,7 +111,7 @@ pub(super) async fn park<E>(
 ) -> Result<Processed, Error> {
     let received = &delivery.received;
     let processed = bounded(async {
-        let mut tx = pool.begin().await?;
+        let mut tx = begin(pool).await?;
         let recorded = match &received.message {
             Ok(message) => Some(memory::record(&mut tx, consumer, message.event_id).await?),
             Err(_) => None,

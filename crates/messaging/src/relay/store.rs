@@ -2,6 +2,7 @@
 
 use super::settle::{Refused, Settled};
 use chrono::{DateTime, Utc};
+use lifecycle::postgres::begin;
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, types::Json};
 use std::collections::BTreeMap;
 use telemetry::propagation::TraceContext;
@@ -116,7 +117,7 @@ pub(super) async fn settle(
     if settled.refused.is_empty() {
         return advance(pool, owner, &settled.cursors).await;
     }
-    let mut tx = pool.begin().await?;
+    let mut tx = begin(pool).await?;
     let moved = advance(&mut *tx, owner, &settled.cursors).await?;
     for refused in &settled.refused {
         // A part that changed hands is its new owner's to judge.

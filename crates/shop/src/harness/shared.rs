@@ -1,6 +1,9 @@
 //! Servers: shared by the tests of a process, or for one shop alone.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use tokio::sync::OnceCell;
@@ -16,18 +19,18 @@ static SHARED: OnceCell<Arc<Servers>> = OnceCell::const_new();
 /// The servers of this process, started by the first test that asks.
 pub(super) async fn shared() -> Result<Arc<Servers>> {
     SHARED
-        .get_or_try_init(|| open("", Proxied::default()))
+        .get_or_try_init(async || open(&logs("")?, Proxied::default()).await)
         .await
         .cloned()
 }
 
 /// Servers that only one shop uses.
-pub(super) async fn own(shop: &str, proxied: Proxied) -> Result<Arc<Servers>> {
-    open(shop, proxied).await
+pub(super) async fn own(logs: &Path, proxied: Proxied) -> Result<Arc<Servers>> {
+    open(logs, proxied).await
 }
 
-async fn open(folder: &str, proxied: Proxied) -> Result<Arc<Servers>> {
-    let servers = Servers::open_ephemeral(&logs(folder)?, proxied).await?;
+async fn open(logs: &Path, proxied: Proxied) -> Result<Arc<Servers>> {
+    let servers = Servers::open_ephemeral(logs, proxied).await?;
     Ok(Arc::new(servers))
 }
 

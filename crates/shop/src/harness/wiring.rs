@@ -1,11 +1,12 @@
 //! Who is told what at the start: addresses, databases, topics and groups of one shop.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::{
     Hosted, Options,
     database::{Database, Databases},
-    shared,
 };
 use crate::{servers::Servers, services::Service};
 
@@ -17,6 +18,7 @@ pub(super) struct Wiring<'a> {
     pub(super) options: &'a Options,
     pub(super) servers: &'a Servers,
     pub(super) name: &'a str,
+    pub(super) logs: &'a Path,
 }
 
 impl Wiring<'_> {
@@ -29,8 +31,8 @@ impl Wiring<'_> {
         self.hosted(Service::Barista, &databases.barista, settings)
     }
 
-    pub(super) fn reception(&self, databases: &Databases, payments: &Hosted) -> Result<Hosted> {
-        let settings = [self.messaging(), vec![("PAYMENTS_URL", payments.url())]].concat();
+    pub(super) fn reception(&self, databases: &Databases, payments_url: String) -> Result<Hosted> {
+        let settings = [self.messaging(), vec![("PAYMENTS_URL", payments_url)]].concat();
         self.hosted(Service::Reception, &databases.reception, settings)
     }
 
@@ -51,10 +53,7 @@ impl Wiring<'_> {
     ) -> Result<Hosted> {
         settings.push(("DATABASE_URL", database.url.clone()));
         if service != Service::Payments {
-            settings.push((
-                "CONSUMER_GROUP",
-                format!("{}.{}", service.name(), self.name),
-            ));
+            settings.push(("CONSUMER_GROUP", group(service, self.name)));
         }
         for (_, name, value) in self
             .options
@@ -67,8 +66,14 @@ impl Wiring<'_> {
         }
         // Dropped in a test that fails, a consumer waits for the runtime that it blocks, if the
         // proxy before Kafka runs on that.
-        let children = self.options.processes || self.options.kafka_proxy;
-        let logs = children.then(|| shared::logs(self.name)).transpose()?;
+        let Options {
+            processes,
+            kafka_proxy,
+            lines,
+            ..
+        } = self.options;
+        let children = *processes || *kafka_proxy || *lines;
+        let logs = children.then(|| self.logs.to_owned());
         Hosted::new(service, settings, logs)
     }
 }
@@ -76,4 +81,9 @@ impl Wiring<'_> {
 /// A topic of one shop.
 pub(super) fn topic(topic: &str, shop: &str) -> String {
     format!("{topic}.{shop}")
+}
+
+/// The consumer group of one shop's service.
+pub(super) fn group(service: Service, shop: &str) -> String {
+    format!("{}.{shop}", service.name())
 }
