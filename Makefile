@@ -3,7 +3,7 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help up down order status books test lint fmt verify bench tools build
+.PHONY: help up down order status books drill drills test lint fmt verify bench tools build
 
 help: ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -24,6 +24,12 @@ status: build ## What runs where
 
 books: build ## Check every order against drinks and charges
 	@$(SHOP) books
+
+drill: build ## Break a shop of its own, and let the books judge: NAME=broker-stop
+	@$(SHOP) drill $(if $(NAME),run $(NAME),list)
+
+drills: build ## All drills, one after the other, and a page about them
+	@$(SHOP) drill all
 
 test: build ## All tests, against a real Kafka and Postgres of their own
 	@$(CARGO) test --locked --workspace --no-fail-fast

@@ -13,7 +13,10 @@
 //!  steady ──▶ break ──▶ what must hold ──▶ heal ──▶ drained ──▶ books ──▶ verdict
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -33,6 +36,8 @@ mod meters;
 mod notes;
 /// How a shop is opened for a drill.
 mod opening;
+/// The report as one page of HTML.
+mod page;
 /// All that is known after a drill, and the verdict.
 mod report;
 /// What a drill plays on.
@@ -89,11 +94,14 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
     pub(crate) seconds: u64,
     /// How many come a second
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub(crate) rate: u32,
     /// Write the figures to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Write the report to this file [default: drills/report.html in the shop's folder]
+    #[arg(long, value_name = "PATH")]
+    html: Option<PathBuf>,
 }
 
 /// Does what the command line says; an error if a drill failed.
@@ -133,13 +141,25 @@ async fn run_each(drills: &[&Drill], settings: &Settings, folder: &Path) -> Resu
     if reports.len() > 1 {
         anstream::println!("{}", table::All(&reports));
     }
-    if let Some(path) = &settings.json {
-        std::fs::write(path, serde_json::to_string_pretty(&reports)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    publish(&reports, settings, folder)?;
     let failed = reports.iter().filter(|report| !report.passed()).count();
     match failed {
         0 => Ok(()),
         _ => bail!("{failed} of {} drills failed", reports.len()),
     }
+}
+
+/// Writes the figures and the page.
+fn publish(reports: &[Report], settings: &Settings, folder: &Path) -> Result<()> {
+    let write = |path: &Path, text: String| {
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    if let Some(path) = &settings.json {
+        write(path, serde_json::to_string_pretty(reports)?)?;
+    }
+    let own = folder.join("report.html");
+    let page = settings.html.as_ref().unwrap_or(&own);
+    write(page, page::Page(reports).to_string())?;
+    anstream::println!("The report is {}", page.display());
+    Ok(())
 }

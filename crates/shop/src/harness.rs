@@ -159,7 +159,7 @@ impl Shop {
             topics::create(&servers, topics),
         )?;
         let lines = match options.lines {
-            true => Some(Lines::to_databases(&mut databases).await?),
+            true => Some(Lines::before_databases(&mut databases).await?),
             false => None,
         };
         let wiring = Wiring {
@@ -171,7 +171,7 @@ impl Shop {
         let payments = wiring.payments(&databases)?;
         let barista = wiring.barista(&databases)?;
         let (payments_url, lines) = match lines {
-            Some(lines) => lines.to_payments(&payments).await?,
+            Some(lines) => lines.and_before_payments(&payments).await?,
             None => (payments.url(), None),
         };
         let reception = wiring.reception(&databases, payments_url)?;

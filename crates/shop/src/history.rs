@@ -25,7 +25,7 @@ mod call;
 /// The lines of the file.
 mod file;
 
-pub use call::{Call, Outcome};
+pub use call::{Answer, Call, Outcome};
 pub use file::{Recorded, read};
 
 /// What customers were told. Clones share it.

@@ -4,7 +4,10 @@
 //! row of a history and one event or more; every event below an outbox' cursor was acknowledged by
 //! Kafka. Not to be asked of a Kafka that was wiped, or whose retention is over.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use prost::Message as _;
@@ -33,6 +36,9 @@ pub struct Published {
     pub messages: usize,
     /// Of these, those that were sent again: the same event a second time.
     pub repeats: usize,
+    /// Events that lie behind a later one of the same order: whoever applied them by their sequence
+    /// would go backwards.
+    pub inversions: usize,
     /// What is missing.
     pub findings: Vec<Finding>,
 }
@@ -59,8 +65,11 @@ pub async fn check(ledgers: &Ledgers, brokers: &str, topics: &[String; 2]) -> Re
 #[derive(Default)]
 struct Topic {
     messages: usize,
+    inversions: usize,
     events: HashSet<Uuid>,
     revisions: HashSet<(Uuid, i64)>,
+    /// The latest revision so far. An order keeps to one partition, and so to one sequence.
+    latest: HashMap<Uuid, i64>,
 }
 
 impl Published {
@@ -72,6 +81,7 @@ impl Published {
     ) -> Result<()> {
         self.messages += topic.messages;
         self.repeats += topic.messages - topic.events.len();
+        self.inversions += topic.inversions;
         let sent: Vec<(Uuid, Uuid)> = sqlx::query_as(SENT).fetch_all(ledger).await?;
         for (order_id, event_id) in sent {
             if !topic.events.contains(&event_id) {
@@ -135,11 +145,14 @@ impl Topic {
             return;
         };
         self.messages += 1;
-        self.events.insert(event_id);
+        let is_new = self.events.insert(event_id);
         if let Ok((order_id, revision)) = decode(message.payload().unwrap_or_default())
             && let Ok(order_id) = order_id.parse()
         {
             self.revisions.insert((order_id, revision));
+            let latest = self.latest.entry(order_id).or_insert(revision);
+            self.inversions += usize::from(is_new && revision < *latest);
+            *latest = revision.max(*latest);
         }
     }
 }

@@ -2,16 +2,77 @@
 
 use super::script::Drill;
 
+/// The barista is killed, again and again.
+mod barista_kill;
+/// Kafka is killed.
+mod broker_kill;
+/// Kafka hangs.
+mod broker_pause;
 /// Kafka stops and comes back.
 mod broker_stop;
+/// Nobody reaches Kafka, and nobody is told so.
+mod broker_unreachable;
+/// Kafka forgets everything.
+mod broker_wiped;
+/// Every event comes twice.
+mod duplicate_delivery;
+/// The provider is away.
+mod payments_down;
+/// The provider fails and goes well in turn.
+mod payments_flapping;
+/// The provider is killed, again and again.
+mod payments_kill;
+/// The provider charges and does not say so.
+mod payments_reply_lost;
+/// The provider is too slow.
+mod payments_slow;
+/// Postgres is killed.
+mod postgres_kill;
+/// Postgres hangs.
+mod postgres_pause;
+/// Postgres stops and comes back.
+mod postgres_stop;
+/// Reception is killed, again and again.
+mod reception_kill;
+/// Every instance restarts in turn.
+mod rolling_restart;
 
 /// All of them, in the sequence in which `shop drill all` runs them.
-pub(super) const DRILLS: &[Drill] = &[broker_stop::DRILL];
+pub(super) const DRILLS: &[Drill] = &[
+    broker_stop::DRILL,
+    broker_kill::DRILL,
+    broker_pause::DRILL,
+    broker_unreachable::DRILL,
+    broker_wiped::DRILL,
+    postgres_stop::DRILL,
+    postgres_kill::DRILL,
+    postgres_pause::DRILL,
+    payments_down::DRILL,
+    payments_slow::DRILL,
+    payments_flapping::DRILL,
+    payments_reply_lost::DRILL,
+    payments_kill::DRILL,
+    reception_kill::DRILL,
+    barista_kill::DRILL,
+    rolling_restart::DRILL,
+    duplicate_delivery::DRILL,
+];
 
 /// What every drill needs.
 mod prelude {
+    pub(super) use std::time::Duration;
+
     pub(super) use anyhow::Result;
     pub(super) use futures::FutureExt as _;
+    pub(super) use proto::payments::v1::{BehaviorKind, BehaviorRule};
 
-    pub(super) use crate::drill::{opening::Opening, scene::Scene, script::Drill};
+    pub(super) use crate::{
+        drill::{
+            opening::Opening,
+            scene::{ANSWERED_WITHIN, Scene},
+            script::Drill,
+        },
+        harness::Line,
+        services::Service,
+    };
 }

@@ -47,8 +47,8 @@ pub(crate) struct Figures {
     pub(crate) published_again: Option<usize>,
     /// Events that an inbox knew; absent if no service told.
     pub(crate) duplicates_absorbed: Option<u64>,
-    /// Events that came after a later one of the same order, or said nothing new.
-    pub(crate) inversions_refused: Option<u64>,
+    /// Events that were published after a later one of the same order, and moved nothing back.
+    pub(crate) inversions_refused: Option<usize>,
     /// From the first fault until it showed: in an answer, at the circuit, or in an outbox.
     pub(crate) detected_ms: Option<u64>,
     /// From the healing of the last fault.
@@ -70,7 +70,6 @@ pub(super) struct Known<'a> {
     pub(super) samples: &'a [Sample],
     pub(super) ended: Option<&'a Ended>,
     pub(super) duplicates: Option<u64>,
-    pub(super) absorbed: Option<u64>,
 }
 
 impl Known<'_> {
@@ -81,7 +80,6 @@ impl Known<'_> {
             fail: self.count(Outcome::Fail),
             unknown: self.count(Outcome::Unknown),
             duplicates_absorbed: self.duplicates,
-            inversions_refused: self.absorbed,
             detected_ms: self.detected_ms(),
             ..Figures::default()
         };
@@ -102,20 +100,17 @@ impl Known<'_> {
 
     /// What became of each request, whatever single calls were answered.
     fn requests(&self, figures: &mut Figures) {
-        let mut outcomes: HashMap<&str, Vec<Outcome>> = HashMap::new();
+        let mut requests: HashMap<&str, Vec<&Call>> = HashMap::new();
         for call in self.calls {
-            let outcomes = outcomes.entry(&call.request_id).or_default();
-            outcomes.push(call.outcome());
+            requests.entry(&call.request_id).or_default().push(call);
         }
-        let is_known = |outcome: &Outcome| *outcome != Outcome::Unknown;
-        for (request_id, outcomes) in &outcomes {
-            let was_unknown = outcomes.contains(&Outcome::Unknown);
-            let answered = outcomes.iter().any(is_known);
+        for (request_id, calls) in &requests {
+            let mut outcomes = calls.iter().map(|call| call.outcome());
+            let was_unknown = outcomes.any(|outcome| outcome == Outcome::Unknown);
+            let settled = calls.iter().any(|call| call.settles_it());
             let found = self.ended.is_some_and(|e| e.found.contains(*request_id));
-            figures.unknown_resolved += usize::from(was_unknown && (answered || found));
-            let last = outcomes.last();
-            let gave_up = !answered || !outcomes.contains(&Outcome::Ok) && last.is_some();
-            figures.unanswered += usize::from(gave_up);
+            figures.unknown_resolved += usize::from(was_unknown && (settled || found));
+            figures.unanswered += usize::from(!settled);
         }
     }
 
@@ -155,7 +150,9 @@ impl Known<'_> {
         ]);
         figures.went_backwards = found(&[Rule::OrderHistoryBroken, Rule::TicketHistoryBroken]);
         figures.not_published = found(&[Rule::NotPublished]);
-        figures.published_again = ended.published.as_ref().map(|topics| topics.repeats);
+        let topics = ended.published.as_ref();
+        figures.published_again = topics.map(|topics| topics.repeats);
+        figures.inversions_refused = topics.map(|topics| topics.inversions);
     }
 
     /// The first sign of the first fault.

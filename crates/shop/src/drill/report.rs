@@ -1,20 +1,17 @@
 //! All that is known after a drill, and the verdict.
 
-use std::collections::HashMap;
-
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     figures::{Figures, Known},
-    notes::Noted,
+    notes::{Claim, Noted},
     scene::{Ended, Scene},
     script::Drill,
     timeline::{Story, Timeline, stories},
 };
-use crate::{books::Finding, history::Call};
+use crate::books::Finding;
 
 /// Orders that are shown one by one.
 const SHOWN: usize = 8;
@@ -73,12 +70,14 @@ impl Report {
             samples: &samples,
             ended: ended.as_ref(),
             duplicates: scene.sum("coffeeshop.inbox.duplicates"),
-            absorbed: scene.sum("coffeeshop.inbox.absorbed"),
         }
         .figures();
         let findings = ended.as_ref().map_or(&[][..], |e| &e.books.findings);
-        let mut failures = errors;
-        failures.extend(verdict(&noted, &figures, &calls, findings));
+        let failures = match errors.is_empty() {
+            true => verdict(&noted, &figures, findings),
+            // What did not come to its end has nothing else to say.
+            false => errors,
+        };
         Ok(Self {
             drill: drill.name.to_owned(),
             hypothesis: drill.hypothesis(),
@@ -95,40 +94,26 @@ impl Report {
     }
 }
 
-/// Why a drill fails.
-fn verdict(
-    noted: &Noted,
-    figures: &Figures,
-    calls: &[Call],
-    findings: &[Finding],
-) -> impl Iterator<Item = String> {
-    let books = findings
-        .iter()
-        .map(|finding| format!("the books: {finding}"));
-    let claims = noted.claims.iter().filter(|claim| !claim.holds);
-    let claims = claims.map(|claim| format!("did not hold: {} ({})", claim.claim, claim.seen));
-    let bites = noted.bites.iter().filter(|bite| bite.count == 0);
-    let bites = bites.map(|bite| format!("the fault never bit: no {}", bite.what));
-    let none = noted
-        .bites
-        .is_empty()
-        .then(|| "nothing shows that a fault bit".to_owned());
-    let gave_up = (figures.unanswered > 0)
-        .then(|| format!("{} customers gave up without an answer", figures.unanswered));
-    let twofold = twofold(calls).map(|id| format!("one request became two orders: {id}"));
-    let all = books.chain(claims).chain(bites).chain(none);
-    let all = all.chain(gave_up).chain(twofold);
-    all.collect::<Vec<_>>().into_iter()
-}
-
-/// Requests that were answered with more than one order.
-fn twofold(calls: &[Call]) -> impl Iterator<Item = &str> {
-    let mut orders: HashMap<&str, Uuid> = HashMap::new();
-    calls.iter().filter_map(move |call| {
-        let order_id = call.answer.as_ref()?.order_id?;
-        let first = *orders.entry(&call.request_id).or_insert(order_id);
-        (first != order_id).then_some(call.request_id.as_str())
-    })
+/// Why a drill fails that came to its end.
+fn verdict(noted: &Noted, figures: &Figures, findings: &[Finding]) -> Vec<String> {
+    let mut failures = Vec::new();
+    for finding in findings {
+        failures.push(format!("the books: {finding}"));
+    }
+    for Claim { claim, seen, .. } in noted.claims.iter().filter(|claim| !claim.holds) {
+        failures.push(format!("did not hold: {claim} ({seen})"));
+    }
+    for bite in noted.bites.iter().filter(|bite| bite.count == 0) {
+        failures.push(format!("the fault never bit: no {}", bite.what));
+    }
+    if noted.bites.is_empty() {
+        failures.push("nothing shows that a fault bit".to_owned());
+    }
+    if figures.unanswered > 0 {
+        let customers = figures.unanswered;
+        failures.push(format!("customers gave up without an answer: {customers}"));
+    }
+    failures
 }
 
 /// The strangest first, then the slowest.
@@ -141,3 +126,6 @@ fn shown(stories: &[Story], findings: &[Finding]) -> Vec<Story> {
     });
     stories.into_iter().take(SHOWN).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,7 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
     let injected = injected.map(|(kind, count)| (format!("injected: {kind}"), count.to_string()));
     let count = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |c| c.to_string());
     let again = f.published_again.map(|again| again as u64);
+    let inversions = f.inversions_refused.map(|inversions| inversions as u64);
     let others = [
         ("calls OK", f.ok.to_string()),
         ("calls failed", f.fail.to_string()),
@@ -147,10 +148,7 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
         ("happened and not published", f.not_published.to_string()),
         ("published again", count(again)),
         ("duplicates absorbed", count(f.duplicates_absorbed)),
-        (
-            "inversions and repeats refused",
-            count(f.inversions_refused),
-        ),
+        ("inversions refused", count(inversions)),
         ("seen after", ms(f.detected_ms)),
         ("first OK after healing", ms(f.first_ok_ms)),
         ("first READY after healing", ms(f.first_ready_ms)),

@@ -23,10 +23,10 @@ pub(crate) struct Story {
     pub(crate) path: Vec<(u64, String)>,
 }
 
-/// One point of each line, at the middle of its half second.
+/// One point of each line, at the middle of its half second; microseconds since the history began.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Bin {
-    pub(crate) at_s: f64,
+    pub(crate) at_us: u64,
     /// Orders acknowledged a second.
     pub(crate) placed: f64,
     /// Orders that became READY a second.
@@ -41,6 +41,10 @@ pub(crate) struct Bin {
 /// The whole run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Timeline {
+    /// When the first customer was to come.
+    pub(crate) begin_us: u64,
+    /// When the last order was over.
+    pub(crate) end_us: u64,
     pub(crate) bins: Vec<Bin>,
     pub(crate) samples: Vec<Sample>,
 }
@@ -99,10 +103,14 @@ impl Timeline {
         let answered = answered.map(|answer| answer.answered_us);
         let over = stories.iter().filter_map(|story| story.over_us);
         let end = answered.chain(over).max().unwrap_or(0);
-        let bins = (0..=end / BIN_US).map(|bin| Bin::new(bin, calls, stories));
+        let begin = calls.iter().map(|call| call.came_us).min().unwrap_or(0);
+        let bins = (begin / BIN_US..=end / BIN_US).map(|bin| Bin::new(bin, calls, stories));
+        let during = |sample: &Sample| (begin..=end).contains(&sample.at_us);
         Self {
+            begin_us: begin,
+            end_us: end,
             bins: bins.collect(),
-            samples,
+            samples: samples.into_iter().filter(during).collect(),
         }
     }
 }
@@ -125,7 +133,7 @@ impl Bin {
         waited.sort_unstable_by(f64::total_cmp);
         let quantile = |percent| (!waited.is_empty()).then(|| quantile(&waited, percent));
         Self {
-            at_s: seconds(bin * BIN_US + BIN_US / 2),
+            at_us: bin * BIN_US + BIN_US / 2,
             placed: a_second(placed),
             ready: a_second(ready),
             not_ok: a_second(not_ok),

@@ -23,7 +23,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Puts a proxy between each service and its database.
-    pub(super) async fn to_databases(databases: &mut Databases) -> Result<Self> {
+    pub(super) async fn before_databases(databases: &mut Databases) -> Result<Self> {
         let mut proxies = Vec::new();
         for service in Service::ALL {
             let database = databases.of_mut(service);
@@ -38,7 +38,10 @@ impl Lines {
     }
 
     /// Puts one before payments, too. Returns where reception finds it.
-    pub(super) async fn to_payments(mut self, payments: &Hosted) -> Result<(String, Option<Self>)> {
+    pub(super) async fn and_before_payments(
+        mut self,
+        payments: &Hosted,
+    ) -> Result<(String, Option<Self>)> {
         let proxy = Proxy::open(payments.address()).await?;
         let url = format!("http://{}", proxy.address());
         self.payments = Some(proxy);
@@ -53,6 +56,8 @@ impl Lines {
                 at.and_then(|at| self.databases.get(at))
             }
         };
-        proxy.expect("`to_databases` opens one for each service, `to_payments` the other")
+        proxy.expect(
+            "`before_databases` opens one for each service, `and_before_payments` the other",
+        )
     }
 }

@@ -53,10 +53,7 @@ impl Wiring<'_> {
     ) -> Result<Hosted> {
         settings.push(("DATABASE_URL", database.url.clone()));
         if service != Service::Payments {
-            settings.push((
-                "CONSUMER_GROUP",
-                format!("{}.{}", service.name(), self.name),
-            ));
+            settings.push(("CONSUMER_GROUP", group(service, self.name)));
         }
         for (_, name, value) in self
             .options
@@ -84,4 +81,9 @@ impl Wiring<'_> {
 /// A topic of one shop.
 pub(super) fn topic(topic: &str, shop: &str) -> String {
     format!("{topic}.{shop}")
+}
+
+/// The consumer group of one shop's service.
+pub(super) fn group(service: Service, shop: &str) -> String {
+    format!("{}.{shop}", service.name())
 }

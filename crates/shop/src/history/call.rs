@@ -29,7 +29,7 @@ pub struct Answer {
     pub answered_us: u64,
     /// What the caller knows by it.
     pub outcome: Outcome,
-    /// The gRPC code, in words; empty if it is OK.
+    /// The gRPC code: `UNAVAILABLE`; empty if it is OK.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
     /// The order that was acknowledged.
@@ -54,6 +54,15 @@ impl Call {
     pub fn outcome(&self) -> Outcome {
         let answer = self.answer.as_ref();
         answer.map_or(Outcome::Unknown, |answer| answer.outcome)
+    }
+
+    /// Whether its customer has nothing more to ask.
+    pub fn settles_it(&self) -> bool {
+        let Some(answer) = &self.answer else {
+            return false;
+        };
+        let come_again = matches!(answer.code.as_str(), "UNAVAILABLE" | "RESOURCE_EXHAUSTED");
+        answer.outcome != Outcome::Unknown && !come_again
     }
 
     /// From when the customer was to come until this answer.

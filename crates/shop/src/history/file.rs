@@ -98,7 +98,7 @@ impl Recording {
             outcome: Outcome::of(answer),
             code: match answer {
                 Ok(_) => String::new(),
-                Err(status) => status.code().description().to_owned(),
+                Err(status) => rpc::status::name(status.code()).to_owned(),
             },
             order_id: answer.as_ref().ok().and_then(|o| o.order_id.parse().ok()),
         };

@@ -1,6 +1,10 @@
 //! A set of calls, and what can be said of it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
 
 use crate::history::{Call, Outcome};
 
@@ -22,6 +26,20 @@ impl Calls {
     /// Those that were answered anything else.
     pub(crate) fn not_ok(&self) -> usize {
         self.answered() - self.ok()
+    }
+
+    /// Those of which nobody knows what they did.
+    pub(crate) fn unknown(&self) -> usize {
+        self.count(Outcome::Unknown)
+    }
+
+    /// How often the most patient customer asked.
+    pub(crate) fn most_tries(&self) -> usize {
+        let mut tries: HashMap<&str, usize> = HashMap::new();
+        for call in &self.0 {
+            *tries.entry(&call.request_id).or_default() += 1;
+        }
+        tries.values().copied().max().unwrap_or(0)
     }
 
     fn count(&self, outcome: Outcome) -> usize {

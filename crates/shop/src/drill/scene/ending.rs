@@ -80,6 +80,7 @@ impl Scene {
             books.findings.extend(seen.findings.iter().cloned());
             published = Some(seen);
         }
+        books.compare_calls(&self.history.calls());
         let found = self.stored(&self.history.calls()).await?;
         Ok(Ended {
             books,
