@@ -2,8 +2,6 @@
 //! its leases, and wakes. Another one has gone on from there. The sleeper's word on its batch
 //! does not count any more: no cursor moves back.
 
-use tokio::time::{Instant, sleep};
-
 use super::prelude::*;
 
 pub(super) const DRILL: Drill = Drill {
@@ -11,21 +9,36 @@ pub(super) const DRILL: Drill = Drill {
     source: include_str!("zombie_relay.rs"),
     opening: || {
         let opening = Opening::default().receptions(2);
-        opening.with(Service::Reception, "OUTBOX_LEASE", "1s")
+        opening.with(Service::Reception, "OUTBOX_LEASE", "2s")
     },
     acts: |scene| acts(scene).boxed_local(),
 };
 
-/// How long the sleeper is watched: it says its word within moments.
-const WATCHED: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The database itself looks on: the next batch moves the cursor forth again within milliseconds.
+const LOOKS_ON: &str = "create sequence moved_back; \
+    create function moves_back() returns trigger language plpgsql as $$ begin \
+        perform nextval('moved_back'); return null; end $$; \
+    create trigger moves_back after update on outbox_parts for each row \
+        when ((new.cursor_xid, new.cursor_seq) < (old.cursor_xid, old.cursor_seq)) \
+        execute function moves_back()";
+const MOVED_BACK: &str = "select case when is_called then last_value else 0 end from moved_back";
+const PARTS_WAITING: &str = "select count(distinct part) from outbox join outbox_parts p using (part) \
+    where (xid, seq) > (p.cursor_xid, p.cursor_seq)";
 const HANDS_CHANGED: &str = "select sum(epoch)::bigint from outbox_parts";
+const FENCED: &str = "coffeeshop.outbox.fenced";
 
 async fn acts(scene: &Scene) -> Result<()> {
     let (kafka, zombie) = (&scene.shop.servers.kafka, &scene.shop.reception);
+    let looks_on = sqlx::raw_sql(LOOKS_ON);
+    looks_on.execute(&scene.shop.reception_pool()).await?;
     scene.steady().await?;
 
     scene.breaks("Kafka paused", kafka.pause()).await?;
+    scene
+        .until("events to wait in every part", async || {
+            Ok(scene.count(Service::Reception, PARTS_WAITING).await? == 8)
+        })
+        .await?;
     scene.lasts_for(0.2).await;
     let before = scene.count(Service::Reception, HANDS_CHANGED).await?;
     scene
@@ -38,34 +51,15 @@ async fn acts(scene: &Scene) -> Result<()> {
         })
         .await?;
     scene.lasts_for(0.2).await;
-    let changed = scene.count(Service::Reception, HANDS_CHANGED).await? - before;
-    scene.bites("parts that changed hands", changed);
-
-    let at_the_latest = cursors(scene).await?;
     scene.heals(zombie.resume()).await?;
-    let back = moves_back(scene, at_the_latest).await?;
+    scene
+        .until("the sleeper to have its say", async || {
+            let back = scene.count(Service::Reception, MOVED_BACK).await?;
+            Ok(back + scene.counted(FENCED) > 0)
+        })
+        .await?;
+    let back = scene.count(Service::Reception, MOVED_BACK).await?;
     scene.claim("no cursor moves back", back == 0, format!("{back} did"));
+    scene.bites("events sent without a lease", back + scene.counted(FENCED));
     Ok(())
-}
-
-/// How far a part has come.
-type Cursor = (i16, i64, i64);
-
-async fn cursors(scene: &Scene) -> Result<Vec<Cursor>> {
-    let cursors =
-        "select part, cursor_xid::text::bigint, cursor_seq from outbox_parts order by part";
-    let cursors = sqlx::query_as(cursors);
-    Ok(cursors.fetch_all(&scene.shop.reception_pool()).await?)
-}
-
-/// How often a cursor was seen behind the place where it was seen before.
-async fn moves_back(scene: &Scene, mut latest: Vec<Cursor>) -> Result<usize> {
-    let (until, mut back) = (Instant::now() + WATCHED, 0);
-    while Instant::now() < until {
-        let now = cursors(scene).await?;
-        back += latest.iter().zip(&now).filter(|(was, is)| is < was).count();
-        latest = now;
-        sleep(LOOK_EVERY).await;
-    }
-    Ok(back)
 }
