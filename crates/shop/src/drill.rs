@@ -142,11 +142,14 @@ async fn run_each(drills: &[&Drill], settings: &Settings, folder: &Path) -> Resu
         };
         anstream::println!("{}", table::One(&report));
         reports.push(report);
+        // What was shown so far outlives whatever comes next.
+        publish(&reports, settings, folder)?;
     }
     if reports.len() > 1 {
         anstream::println!("{}", table::All(&reports));
     }
-    publish(&reports, settings, folder)?;
+    let page = page_path(settings, folder);
+    anstream::println!("The report is {}", page.display());
     let failed = reports.iter().filter(|report| !report.passed()).count();
     match failed {
         0 => Ok(()),
@@ -162,9 +165,11 @@ fn publish(reports: &[Report], settings: &Settings, folder: &Path) -> Result<()>
     if let Some(path) = &settings.json {
         write(path, serde_json::to_string_pretty(reports)?)?;
     }
-    let own = folder.join("report.html");
-    let page = settings.html.as_ref().unwrap_or(&own);
-    write(page, page::Page(reports).to_string())?;
-    anstream::println!("The report is {}", page.display());
-    Ok(())
+    let page = page::Page(reports).to_string();
+    write(&page_path(settings, folder), page)
+}
+
+fn page_path(settings: &Settings, folder: &Path) -> PathBuf {
+    let own = || folder.join("report.html");
+    settings.html.clone().unwrap_or_else(own)
 }

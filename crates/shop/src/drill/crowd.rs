@@ -4,7 +4,7 @@
 //! least when there is most to see (coordinated omission).
 //! Guarantee: customers come at times that were fixed beforehand, and what they wait counts from
 //! there. Who gets no answer, or one that tells nothing, asks again with the same `request_id`, at
-//! the next instance if there are several, until patience is out.
+//! the next instance if there are several, ever more seldom, until patience is out.
 //! Not guaranteed: more than [`WAITING`] customers at a time. Those who find it full wait at the
 //! door, and their time runs.
 
@@ -29,9 +29,11 @@ use crate::{
 /// How many wait at a time.
 const WAITING: usize = 4_000;
 /// Connections to each instance.
-const CONNECTIONS: usize = 4;
-/// Between two tries.
+const CONNECTIONS: usize = 8;
+/// Between the first try and the second. It doubles, so that those who wait do not keep down a shop
+/// that comes back.
 const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long a customer goes on asking. Longer than any outage of a drill.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// One drink of every skill.
@@ -82,9 +84,13 @@ impl Crowd {
 }
 
 async fn served(doors: &[Customer], first: usize, wish: PlaceOrderRequest, came: Instant) {
+    let mut pause = PAUSE;
     for door in doors.iter().cycle().skip(first) {
         match door.place_as_of(wish.clone(), came).await {
-            Err(status) if asks_again(&status) && came.elapsed() < PATIENCE => sleep(PAUSE).await,
+            Err(status) if asks_again(&status) && came.elapsed() < PATIENCE => {
+                sleep(pause).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
+            }
             // The history knows.
             _ => return,
         }

@@ -9,15 +9,12 @@ use super::{
     notes::Noted,
     scene::Ended,
     timeline::{Story, quantile},
-    watching::Sample,
+    watching::{STALE_SECONDS, Sample},
 };
 use crate::{
     books::Rule,
     history::{Call, Outcome},
 };
-
-/// An outbox whose oldest event has waited longer shows that something is wrong.
-const STALE_SECONDS: f64 = 1.0;
 
 /// The numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -24,6 +24,9 @@ use crate::harness::Shop;
 const EVERY: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// An outbox whose oldest event has waited longer shows that something is wrong.
+pub(super) const STALE_SECONDS: f64 = 1.0;
+
 /// What was seen at one moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {

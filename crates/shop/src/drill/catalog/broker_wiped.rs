@@ -22,7 +22,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.lasts().await;
     let calls = scene.calls_since_break();
     scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
-    scene.bites("events that waited in outboxes", scene.most_unsent());
+    scene.bites("events that waited in outboxes", scene.most_stale());
 
     scene.heals(servers.wipe_kafka()).await
 }

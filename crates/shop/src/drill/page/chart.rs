@@ -37,7 +37,7 @@ struct Panel {
 }
 
 impl Chart<'_> {
-    fn panels(&self) -> [Panel; 3] {
+    fn panels(&self) -> Vec<Panel> {
         let timeline = &self.0.timeline;
         let line = |name, class, value: fn(&Bin) -> Option<f64>| Line {
             name,
@@ -47,8 +47,8 @@ impl Chart<'_> {
         let orders = vec![
             line("acknowledged", "one", |bin| Some(bin.placed)),
             line("READY", "two", |bin| Some(bin.ready)),
-            line("answered otherwise", "bad", |bin| Some(bin.not_ok)),
         ];
+        let not_ok = line("not OK", "bad", |bin| Some(bin.not_ok));
         let waits = vec![
             line("p50", "one", |bin| bin.p50_ms),
             line("p99", "three", |bin| bin.p99_ms),
@@ -60,15 +60,21 @@ impl Chart<'_> {
             class: "two",
             points: samples.map(|sample| (sample.at_us, age(sample))).collect(),
         }];
-        [
-            Panel::linear("Orders a second", orders, 1.0),
-            Panel {
-                title: "From when a customer was to come until OK (ms)",
-                scale: Scale::log(waits.iter().flat_map(Line::values)),
-                lines: waits,
-            },
-            Panel::linear("Waits in an outbox (s)", outbox, 1.0),
-        ]
+        let mut panels = vec![Panel::linear("Orders a second", orders, 1.0)];
+        if not_ok.values().any(|calls| calls > 0.0) {
+            panels.push(Panel::linear(
+                "Calls a second that were not answered OK",
+                vec![not_ok],
+                1.0,
+            ));
+        }
+        panels.push(Panel {
+            title: "From when a customer was to come until OK (ms)",
+            scale: Scale::log(waits.iter().flat_map(Line::values)),
+            lines: waits,
+        });
+        panels.push(Panel::linear("Waits in an outbox (s)", outbox, 1.0));
+        panels
     }
 }
 
@@ -124,10 +130,6 @@ impl Line {
     }
 
     fn draw(&self, f: &mut fmt::Formatter<'_>, time: Time, scale: Scale, top: f64) -> fmt::Result {
-        // A line of nothing but zeros is no news.
-        if self.class == "bad" && self.values().all(|value| value == 0.0) {
-            return Ok(());
-        }
         for run in self.points.split(|(_, value)| value.is_none()) {
             write!(f, "<polyline class=\"line {}\" points=\"", self.class)?;
             for (at_us, value) in run {

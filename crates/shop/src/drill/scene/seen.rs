@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Scene;
-use crate::drill::watching::{Circuit, Sample};
+use crate::drill::watching::{Circuit, STALE_SECONDS, Sample};
 
 impl Scene {
     /// What an onlooker has seen so far, four times a second.
@@ -11,11 +11,13 @@ impl Scene {
         self.watching.samples()
     }
 
-    /// The most events that were seen waiting in outboxes since the last fault began.
-    pub(crate) fn most_unsent(&self) -> u64 {
+    /// The most events that were seen in outboxes since the last fault began while the oldest had
+    /// waited for a second. In a healthy shop none does.
+    pub(crate) fn most_stale(&self) -> u64 {
         let samples = self.samples_since_break();
-        let unsent = samples.iter().filter_map(|sample| sample.outbox);
-        most(unsent.map(|outbox| outbox.unsent))
+        let outboxes = samples.iter().filter_map(|sample| sample.outbox);
+        let stale = outboxes.filter(|outbox| outbox.age_seconds > STALE_SECONDS);
+        most(stale.map(|outbox| outbox.unsent))
     }
 
     /// The calls to payments that failed or were refused, as reception's circuit counts them.
