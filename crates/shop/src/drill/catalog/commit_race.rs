@@ -19,7 +19,7 @@ const SLOW_COMMITS: &str = "create sequence slow_commits; \
         perform nextval('slow_commits'), pg_sleep(0.15); return null; end $$; \
     create constraint trigger commit_slowly after insert on order_history \
         deferrable initially deferred for each row \
-        when (new.revision = 2 and hashtext(new.order_id::text) % 10 = 0) \
+        when (new.revision = 2 and hashtext(new.order_id::text) % 5 = 0) \
         execute function commit_slowly()";
 const QUICK_COMMITS: &str = "drop trigger commit_slowly on order_history";
 const HOW_MANY: &str = "select case when is_called then last_value else 0 end from slow_commits";
@@ -34,8 +34,6 @@ async fn acts(scene: &Scene) -> Result<()> {
 
     scene.breaks("slow commits", run(SLOW_COMMITS)).await?;
     scene.lasts().await;
-    let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
     let slow = scene.count(Service::Reception, HOW_MANY).await?;
     scene.bites("transactions that committed late", slow);
 

@@ -19,12 +19,13 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("Kafka killed", kafka.kill9()).await?;
     scene.lasts_for(0.5).await;
     let placed = scene.calls_since(from).ok();
-    scene.breaks("reception killed", reception.kill9()).await?;
-    scene.bites("orders whose events nobody had taken", placed as u64);
-
-    let opens = async {
-        kafka.restart().await?;
+    let dies_and_returns = async {
+        reception.kill9().await?;
         reception.start().await
     };
-    scene.heals(opens).await
+    scene.breaks("reception killed", dies_and_returns).await?;
+    scene.bites("orders whose events nobody had taken", placed as u64);
+
+    scene.lasts_for(0.2).await;
+    scene.heals(kafka.restart()).await
 }

@@ -9,6 +9,10 @@ use tokio::process::Command;
 
 use crate::drill::report::Report;
 
+/// Some two dozen drills are run: long enough for each bug to show, and no longer.
+const SECONDS: &str = "12";
+const RATE: &str = "8";
+
 /// Runs it. Its exit code is not asked: its report says more.
 pub(super) async fn play(
     drill: &str,
@@ -25,7 +29,8 @@ pub(super) async fn play(
     command
         .arg("--dir")
         .arg(folder)
-        .args(["drill", "run", drill, "--seed", &seed.to_string(), "--json"])
+        .args(["drill", "run", drill, "--seed", &seed.to_string()])
+        .args(["--seconds", SECONDS, "--rate", RATE, "--json"])
         .arg(&file)
         .env(VARIABLE, bugs)
         .stdin(Stdio::null())

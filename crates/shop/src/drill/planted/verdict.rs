@@ -16,6 +16,11 @@ pub(super) struct Verdict {
 
 /// Compares a report with what the row wants, and with that of a sound shop.
 pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
+    if report.noted.faults.is_empty() {
+        let words = format!("**NOT RUN**: it came to no fault ({})", said(report));
+        let noticed = false;
+        return Verdict { noticed, words };
+    }
     let words = match &row.caught {
         Caught::Red(reasons) => red(reasons, report),
         Caught::By { layer, count } => green(report, layer, count, 0),
@@ -80,5 +85,8 @@ fn said(report: &Report) -> String {
     }
     let failures: Vec<&str> = report.failures.iter().map(String::as_str).collect();
     let (first, more) = failures.split_at(failures.len().min(SAID));
-    format!("{}, and {} more", first.join("; "), more.len())
+    match more.len() {
+        0 => first.join("; "),
+        more => format!("{}, and {more} more", first.join("; ")),
+    }
 }
