@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use lifecycle::Stop;
 use tokio::process::Command;
 
-use crate::drill::report::Report;
+use crate::{drill::report::Report, process::log};
 
 /// Some two dozen drills are run: long enough for each bug to show, and no longer.
 const SECONDS: &str = "12";
@@ -21,7 +21,7 @@ pub(super) async fn play(
     folder: &Path,
     stop: &Stop,
 ) -> Result<Report> {
-    let file = folder.join("report.json");
+    let (file, said) = (folder.join("report.json"), folder.join("stderr.log"));
     if file.exists() {
         fs::remove_file(&file)?;
     }
@@ -35,15 +35,15 @@ pub(super) async fn play(
         .env(VARIABLE, bugs)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(fs::File::create(folder.join("stderr.log"))?);
+        .stderr(fs::File::create(&said)?);
     // Ctrl-C reaches the drill, too, and it cleans up before it ends.
     let ended = command.status().await?;
     if stop.is_cancelled() {
         bail!("interrupted; everything is healed and gone");
     }
-    let told = fs::read_to_string(&file);
-    let told =
-        told.with_context(|| format!("it left no report ({ended}); see {}", folder.display()))?;
+    let Ok(told) = fs::read_to_string(&file) else {
+        bail!("it left no report ({ended}); {}", log::tail(&said));
+    };
     let reports: Vec<Report> = serde_json::from_str(&told)?;
     reports.into_iter().next().context("the report is empty")
 }
