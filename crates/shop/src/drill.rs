@@ -38,6 +38,8 @@ mod notes;
 mod opening;
 /// The report as one page of HTML.
 mod page;
+/// The checker, checked.
+mod planted;
 /// All that is known after a drill, and the verdict.
 mod report;
 /// What a drill plays on.
@@ -77,6 +79,8 @@ enum Action {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Take each guard out, and see whether a drill notices; in a build that can: `make planted`
+    Planted(planted::Options),
     /// Run all drills, one after the other
     All {
         #[command(flatten)]
@@ -114,6 +118,7 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
             let drills: Result<Vec<&Drill>> = names.iter().map(|name| find(name)).collect();
             run_each(&drills?, &settings, &folder).await?;
         }
+        Action::Planted(options) => planted::run(&options, dir.path()).await?,
         Action::All { settings } => {
             let drills: Vec<&Drill> = catalog::DRILLS.iter().collect();
             run_each(&drills, &settings, &folder).await?;

@@ -30,6 +30,7 @@ use batching::{Limits, batcher};
 use behavior::Behavior;
 use charge::Deciding;
 use lifecycle::{Stop, Tasks, holding, postgres};
+use planted::Bug;
 use proto::payments::v1::payments_service_server::SERVICE_NAME;
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
@@ -69,6 +70,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     postgres::migrate(&pool, &MIGRATOR, &stop).await?;
     let watched = postgres::watch(pool, "payments", drained.clone());
     tasks.spawn("pool", watched);
+    if planted::bug(Bug::RefundTwice) {
+        store::forget_refunds(&pool).await?;
+    }
     tasks.spawn("ledger", deciding.run(drained));
     // Also returns when it was stopped while it waited for Postgres.
     if !stop.is_cancelled() {

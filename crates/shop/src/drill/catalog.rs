@@ -14,8 +14,14 @@ mod broker_stop;
 mod broker_unreachable;
 /// Kafka forgets everything.
 mod broker_wiped;
+/// Transactions commit in another sequence than they wrote.
+mod commit_race;
 /// Every event comes twice.
 mod duplicate_delivery;
+/// The barista dies with messages in hand.
+mod inbox_kill;
+/// The time to pay runs out unheard.
+mod payment_window;
 /// The provider is away.
 mod payments_down;
 /// The provider fails and goes well in turn.
@@ -34,8 +40,16 @@ mod postgres_pause;
 mod postgres_stop;
 /// Reception is killed, again and again.
 mod reception_kill;
+/// Money goes back, and nobody says so.
+mod refund_reply_lost;
+/// Reception dies with events in hand.
+mod relay_kill;
 /// Every instance restarts in turn.
 mod rolling_restart;
+/// A barista wakes after its drinks were taken over.
+mod zombie_barista;
+/// A relay wakes after its parts were taken over.
+mod zombie_relay;
 
 /// All of them, in the sequence in which `shop drill all` runs them.
 pub(super) const DRILLS: &[Drill] = &[
@@ -56,6 +70,13 @@ pub(super) const DRILLS: &[Drill] = &[
     barista_kill::DRILL,
     rolling_restart::DRILL,
     duplicate_delivery::DRILL,
+    relay_kill::DRILL,
+    commit_race::DRILL,
+    inbox_kill::DRILL,
+    zombie_relay::DRILL,
+    zombie_barista::DRILL,
+    payment_window::DRILL,
+    refund_reply_lost::DRILL,
 ];
 
 /// What every drill needs.

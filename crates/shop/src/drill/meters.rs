@@ -5,7 +5,7 @@
 //! killed. So a sum is a lower bound.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -62,6 +62,17 @@ impl Meters {
         let values = latest.iter().filter(|((name, _), _)| name == counter);
         let values: Vec<i64> = values.map(|(_, value)| *value).collect();
         (!values.is_empty()).then(|| u64::try_from(values.iter().sum::<i64>()).unwrap_or(0))
+    }
+}
+
+impl Meters {
+    /// The sums of all counters, by their names.
+    pub(super) fn sums(&self) -> BTreeMap<String, u64> {
+        let latest = self.latest.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names: BTreeSet<String> = latest.keys().map(|(name, _)| name.clone()).collect();
+        drop(latest);
+        let sum = |name: String| Some((name.clone(), self.sum(&name)?));
+        names.into_iter().filter_map(sum).collect()
     }
 }
 

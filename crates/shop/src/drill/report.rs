@@ -1,5 +1,7 @@
 //! All that is known after a drill, and the verdict.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,9 @@ pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) noted: Noted,
     pub(crate) figures: Figures,
+    /// What the services have counted, by the names of their counters.
+    #[serde(default)]
+    pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) timeline: Timeline,
     /// The slowest orders, and those on which the books found something.
     pub(crate) orders: Vec<Story>,
@@ -87,6 +92,7 @@ impl Report {
             rate: scene.settings.rate,
             failures,
             orders: shown(&stories, findings),
+            counters: scene.sums(),
             timeline: Timeline::new(&calls, &stories, samples),
             figures,
             noted,

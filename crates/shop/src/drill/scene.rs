@@ -4,6 +4,7 @@
 //! [`Scene::claim`], [`Scene::bites`] and [`Scene::heals`], in this order, as often as they like.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     path::Path,
@@ -273,6 +274,11 @@ impl Scene {
     /// The sum of a counter; none if no service ever sent it.
     pub(super) fn sum(&self, counter: &str) -> Option<u64> {
         self.meters.sum(counter)
+    }
+
+    /// All counters.
+    pub(super) fn sums(&self) -> BTreeMap<String, u64> {
+        self.meters.sums()
     }
 
     pub(super) fn noted(&self) -> Noted {
