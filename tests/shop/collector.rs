@@ -1,7 +1,12 @@
-//! A collector of spans and metrics: all that services export, and what they measured last.
+//! A collector of spans, metrics and log lines: all that services export, and what they measured
+//! last.
 
 use opentelemetry_proto::tonic::{
     collector::{
+        logs::v1::{
+            ExportLogsServiceRequest, ExportLogsServiceResponse,
+            logs_service_server::{LogsService, LogsServiceServer},
+        },
         metrics::v1::{
             ExportMetricsServiceRequest, ExportMetricsServiceResponse,
             metrics_service_server::{MetricsService, MetricsServiceServer},
@@ -14,6 +19,7 @@ use opentelemetry_proto::tonic::{
     metrics::v1::{Metric, metric::Data, number_data_point::Value},
 };
 use prost::Message as _;
+use shop::fault::Proxy;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,6 +34,8 @@ use tonic::{
 pub struct Collector {
     /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
+    /// The way there, which can break: connections outlive a server that merely ends.
+    pub line: Proxy,
     received: Received,
     _server: JoinSet<()>,
 }
@@ -39,6 +47,7 @@ struct Received(Arc<Mutex<Exports>>);
 struct Exports {
     spans: Vec<Vec<u8>>,
     metrics: Vec<Vec<u8>>,
+    logs: Vec<ExportLogsServiceRequest>,
     latest: HashMap<String, f64>,
 }
 
@@ -47,20 +56,25 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback has a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let address = listener.local_addr().expect("it is bound");
+        let line = Proxy::open(address).await;
+        let line = line.expect("loopback has a free port");
         let received = Received::default();
         let metrics = MetricsServiceServer::new(received.clone());
         let spans = TraceServiceServer::new(received.clone());
+        let logs = LogsServiceServer::new(received.clone());
         let mut server = JoinSet::new();
         server.spawn(async move {
             let serving = Server::builder()
                 .add_service(metrics)
                 .add_service(spans)
+                .add_service(logs)
                 .serve_with_incoming(TcpIncoming::from(listener));
             serving.await.expect("the listener is bound");
         });
         Self {
-            endpoint,
+            endpoint: format!("http://{}", line.address()),
+            line,
             received,
             _server: server,
         }
@@ -76,9 +90,25 @@ impl Collector {
         self.received.lock().spans.clone()
     }
 
+    /// Every export of log lines.
+    pub fn logs(&self) -> Vec<ExportLogsServiceRequest> {
+        self.received.lock().logs.clone()
+    }
+
     /// The same of metrics.
     pub fn metrics(&self) -> Vec<Vec<u8>> {
         self.received.lock().metrics.clone()
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.lock().logs.push(request.into_inner());
+        Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }
 

@@ -16,7 +16,7 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
-// What services export of spans and metrics.
+// What services export of spans, metrics and log lines.
 mod collector;
 // What services say to each other, once, twice, or broken.
 mod delivery;
@@ -96,6 +96,12 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// The spans that processes exported, to be looked at.
+mod spans;
+// Every name that is exported is listed, and the other way round.
+mod telemetry_names;
+// One order is one trace, of the spans that are listed.
+mod traces;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
 // What is down, what the caller is told, and what becomes of the order: a row each.

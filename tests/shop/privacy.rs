@@ -5,6 +5,8 @@
 //! Kafka messages; and every column of every table.
 
 use crate::{collector::Collector, log, open_with};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use prost::Message as _;
 use proto::reception::v1::{Order, OrderState, PlaceOrderRequest};
 use rdkafka::{
     Message as _,
@@ -200,9 +202,15 @@ async fn told(shop: &Shop, collector: &Collector) -> Vec<Told> {
             bytes: log_of(shop, service),
         });
     }
+    let logs = collector.logs();
+    let logs = logs
+        .iter()
+        .map(ExportLogsServiceRequest::encode_to_vec)
+        .collect();
     let exports = [
         ("spans", collector.spans()),
         ("metrics", collector.metrics()),
+        ("logs", logs),
     ];
     for (by, exports) in exports {
         let by = by.to_owned();
@@ -227,6 +235,7 @@ fn seen_everywhere(told: &[Told], order: &Order) {
         assert!(found(by, "\"level\":\"DEBUG\""), "nothing is heard of {by}");
     }
     assert!(found("metrics", "coffeeshop."), "nothing is measured");
+    assert!(found("logs", "DEBUG"), "no line is exported");
 }
 
 /// Key, value and headers.
@@ -245,7 +254,8 @@ fn bytes(message: &OwnedMessage) -> Vec<u8> {
     bytes
 }
 
-fn log_of(shop: &Shop, service: Service) -> Vec<u8> {
+/// What a service has printed.
+pub fn log_of(shop: &Shop, service: Service) -> Vec<u8> {
     let dir = ShopDir::find(&dir::Options::default()).expect("services log there");
     let port = shop.service(service).address().port();
     let name = format!("{}-{port}.log", service.name());

@@ -148,7 +148,14 @@ impl<H: GiveUp> DeadLetters<H> {
         bounded(tx.commit()).await?;
         // Crash here: it had its effect, and is gone. Whoever polls finds what it wrote.
         self.handler.committed();
-        tracing::info!(dead_letter.id = id, ?replayed, "dead letter replayed");
+        letter.in_its_trace(|order_id| {
+            tracing::info!(
+                dead_letter.id = id,
+                coffeeshop.order.id = order_id,
+                ?replayed,
+                "dead letter replayed"
+            );
+        });
         Ok(replayed)
     }
 
@@ -171,12 +178,15 @@ impl<H: GiveUp> DeadLetters<H> {
         // Crash here: nothing was given up.
         bounded(tx.commit()).await?;
         self.handler.committed();
-        tracing::warn!(
-            dead_letter.id = id,
-            reason,
-            ?consequence,
-            "dead letter dropped"
-        );
+        letter.in_its_trace(|order_id| {
+            tracing::warn!(
+                dead_letter.id = id,
+                coffeeshop.order.id = order_id,
+                reason,
+                ?consequence,
+                "dead letter dropped"
+            );
+        });
         Ok(consequence)
     }
 }

@@ -4,6 +4,7 @@
 //! everything a router or an operator wants to know without decoding the value is
 //! in the headers.
 
+use crate::spans;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
 use telemetry::propagation::TraceContext;
@@ -52,6 +53,16 @@ impl Event {
             payload,
             trace,
         }
+    }
+
+    /// The same of one that drives the next step of its order, and is published to `topic`: it
+    /// gets spans of its own, from here on.
+    #[must_use]
+    pub fn as_step(mut self, topic: &str) -> Self {
+        if let Some(created) = spans::create(&self, topic) {
+            self.trace = created;
+        }
+        self
     }
 }
 

@@ -45,6 +45,7 @@ pub use receive::{Message, Origin};
 use crate::{
     kafka::{self, Consumer, Outage},
     metrics,
+    spans::trace_of,
 };
 use apply::Attempt;
 use delivery::Delivery;
@@ -53,6 +54,7 @@ use lifecycle::patiently;
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
 use sqlx::PgPool;
 use std::{collections::HashMap, mem, slice, sync::Arc, time::Duration};
+use telemetry::spans::belongs_to;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use watchdog::{Subject, Watchdog};
@@ -174,7 +176,7 @@ impl<H: Handler> Inbox<H> {
             // First what has arrived: see `Watchdog::stuck`.
             biased;
             batch = receive::batch(&self.consumer, BATCH) => {
-                let read = |received| Delivery::read(&self.handler, received);
+                let read = |received| Delivery::read(&self.handler, &self.group, received);
                 self.batch = batch?.into_iter().map(read).collect();
                 for delivery in &self.batch {
                     self.watchdog.hears(delivery.received.origin.partition);
@@ -269,7 +271,7 @@ impl<H: Handler> Inbox<H> {
     async fn one_by_one(&mut self) -> Result<Processed, Error> {
         let mut total = Processed::default();
         let mut next = HashMap::new();
-        let mut held: HashMap<i32, (&Origin, String)> = HashMap::new();
+        let mut held: HashMap<i32, (&Delivery<H::Event>, String)> = HashMap::new();
         for delivery in &self.batch {
             let received = &delivery.received;
             let partition = received.origin.partition;
@@ -280,11 +282,11 @@ impl<H: Handler> Inbox<H> {
             match self.attempt(slice::from_ref(delivery)).await? {
                 Attempt::Committed(one) | Attempt::NotNeeded(one) => total += one,
                 Attempt::Poison(reason) => {
-                    total += apply::park(&self.pool, self.name, received, &reason).await?;
+                    total += apply::park(&self.pool, self.name, delivery, &reason).await?;
                 }
                 Attempt::Retry(reason) => {
                     total.held_back += 1;
-                    held.insert(partition, (&received.origin, reason));
+                    held.insert(partition, (delivery, reason));
                     continue;
                 }
             }
@@ -293,8 +295,11 @@ impl<H: Handler> Inbox<H> {
         }
         // Not before all of the batch was tried: an error above leaves the whole of it for
         // the next call, which would then forget a partition that is paused.
-        for (origin, reason) in held.into_values() {
-            self.holds.hold(&self.consumer, origin, &reason);
+        for (delivery, reason) in held.into_values() {
+            let _trace = belongs_to(&trace_of(&delivery.received));
+            let order_id = delivery.received.order_id();
+            let origin = &delivery.received.origin;
+            self.holds.hold(&self.consumer, origin, order_id, &reason);
         }
         self.handler.committed();
         self.store_offsets(&next);

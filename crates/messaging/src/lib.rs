@@ -36,8 +36,12 @@ mod metrics;
 pub mod outbox;
 /// Publishing what the outbox holds.
 pub mod relay;
+// The spans of messages.
+mod spans;
 /// Reading one's own outbox, to wake those who watch.
 pub mod tail;
+
+pub use spans::Steps;
 
 /// The tables of this crate. Services carry a copy as their first migration.
 pub const SCHEMA: &str = include_str!("../schema.sql");

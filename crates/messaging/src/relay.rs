@@ -23,14 +23,20 @@ mod store;
 /// How much waits, and for whom.
 mod watch;
 
-use crate::{kafka, lease::Leases, metrics, outbox::Waker};
+use crate::{
+    kafka,
+    lease::Leases,
+    metrics,
+    outbox::Waker,
+    spans::{Sending, Steps},
+};
 use lifecycle::{patiently, postgres::bounded};
 use rdkafka::{error::KafkaError, message::Headers as _};
-use sender::Sender;
+use sender::{Sender, is_final};
 use settle::{Settled, settled};
 use sqlx::PgPool;
 use std::{collections::BTreeMap, time::Duration};
-use store::Row;
+pub(crate) use store::Row;
 use tokio_util::sync::CancellationToken;
 use watch::Watch;
 
@@ -75,6 +81,7 @@ pub struct Relay {
     waker: Waker,
     leases: Leases,
     batch: i64,
+    steps: Steps,
 }
 
 /// What one call of [`Relay::publish_batch`] did.
@@ -137,7 +144,14 @@ impl Relay {
             sender: Sender::new(kafka, source, topic)?,
             pool,
             waker,
+            steps: |_| true,
         })
+    }
+
+    /// The same with spans for these events alone.
+    #[must_use]
+    pub fn with_steps(self, steps: Steps) -> Self {
+        Self { steps, ..self }
     }
 
     /// Publishes what waits in the parts that this relay holds, at most one batch of
@@ -154,7 +168,10 @@ impl Relay {
         self.sender.prepare().await?;
         // It may wait as long as Kafka is away. Leases that run out meanwhile would make
         // every relay of the service send the same events.
+        let topic = self.sender.topic.clone();
+        let sending = Sending::begin(&topic, self.steps, &rows);
         let acks = self.leases.kept_while(self.sender.send(&rows)).await;
+        sending.end(&rows, &acks, is_final);
         // Crash here: Kafka has the events, the cursor does not know. They are
         // published again, and the consumers' inboxes absorb them.
         let settled = settled(&rows, acks);
@@ -191,7 +208,8 @@ impl Relay {
         {
             let (event_id, order_id) = (refused.row.event_id, refused.row.order_id);
             let reason = &refused.reason;
-            tracing::error!(topic, %event_id, %order_id, %reason, "dead letter: Kafka will never take it");
+            let _trace = telemetry::spans::belongs_to(&refused.row.trace());
+            tracing::error!(topic, %event_id, coffeeshop.order.id = %order_id, %reason, "dead letter: Kafka will never take it");
             parked += 1;
         }
         let fenced = settled.fenced(moved);

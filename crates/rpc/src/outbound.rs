@@ -52,11 +52,27 @@ pub struct Outbound(Arc<Stack>);
 
 struct Stack {
     name: &'static str,
+    server: Server,
     attempts: u32,
     throttle: Throttle,
     breaker: Breaker,
     in_flight: Semaphore,
     attempt_timeout: Duration,
+}
+
+/// Where the service is, by its URL.
+struct Server {
+    host: String,
+    port: Option<u16>,
+}
+
+impl Server {
+    fn of(url: &str) -> anyhow::Result<Self> {
+        let url: http::Uri = url.parse()?;
+        let host = url.host().unwrap_or_default().to_owned();
+        let port = url.port_u16();
+        Ok(Self { host, port })
+    }
 }
 
 /// Why there is no good answer.
@@ -75,12 +91,14 @@ struct Call<M, S> {
 }
 
 impl Outbound {
-    /// The way to the service of that name, one try of which may take `attempt_timeout`.
+    /// The way to the service of that name at `url`, one try of which may take
+    /// `attempt_timeout`.
     ///
     /// # Errors
     /// The settings contradict each other.
     pub fn new(
         name: &'static str,
+        url: &str,
         attempt_timeout: Duration,
         options: &Options,
     ) -> anyhow::Result<Self> {
@@ -95,6 +113,7 @@ impl Outbound {
         );
         Ok(Self(Arc::new(Stack {
             name,
+            server: Server::of(url)?,
             attempts: options.call_attempts,
             throttle: Throttle::default(),
             breaker: Breaker::new(name, breaker, 2 * attempt_timeout),
@@ -141,7 +160,7 @@ impl Outbound {
     {
         // Trace: outermost, so that one span shows the whole wait, tries and pauses included, and
         // what the layers below say is said in it.
-        let span = client_span(method);
+        let span = client_span(method, &self.0.server);
         let call = Call {
             message,
             // Deadline: a point in time, before anything takes some. No timer of its own: below,
@@ -262,7 +281,7 @@ fn left(deadline: Instant) -> Duration {
 }
 
 /// After the semantic conventions of OpenTelemetry, as the server span.
-fn client_span(method: &'static str) -> Span {
+fn client_span(method: &'static str, server: &Server) -> Span {
     tracing::info_span!(
         "outbound call",
         otel.name = method,
@@ -271,6 +290,9 @@ fn client_span(method: &'static str) -> Span {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = Empty,
+        error.type = Empty,
+        server.address = server.host,
+        server.port = server.port,
     )
 }
 
@@ -280,6 +302,7 @@ fn record(span: &Span, error: Option<&Status>) {
     span.record("rpc.response.status_code", status::name(code));
     if code != Code::Ok {
         span.record("otel.status_code", "ERROR");
+        span.record("error.type", status::name(code));
     }
 }
 

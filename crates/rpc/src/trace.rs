@@ -2,7 +2,7 @@
 //! the semantic conventions of OpenTelemetry (1.42).
 //!
 //! It lasts until the response's last byte is taken. A handler that knows which order
-//! it is about says so with `Span::current().record("order.id", …)`.
+//! it is about says so with `Span::current().record("coffeeshop.order.id", …)`.
 
 use crate::{is_internal, status};
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
@@ -33,7 +33,8 @@ fn server_span(method: &str) -> Span {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = Empty,
-        order.id = Empty,
+        error.type = Empty,
+        coffeeshop.order.id = Empty,
     )
 }
 
@@ -59,6 +60,7 @@ fn record(span: &Span, headers: &HeaderMap) -> bool {
     span.record("rpc.response.status_code", status::name(status.code()));
     if is_our_fault(status.code()) {
         span.record("otel.status_code", "ERROR");
+        span.record("error.type", status::name(status.code()));
     }
     true
 }

@@ -2,27 +2,32 @@
 //!
 //! [`init`] installs the process's one `tracing` subscriber: [`logs`] prints events,
 //! [`traces`] turns spans into OpenTelemetry's and sends them to a collector if the
-//! environment names one; [`metrics`] sends what is measured there, too. [`propagation`] carries a span's identity through gRPC
-//! headers, Kafka headers and database rows, so that one order is one trace.
+//! environment names one, and so are metrics and what is printed. [`spans`] makes those that the
+//! macros cannot. [`propagation`] carries a span's identity through gRPC headers, Kafka headers
+//! and database rows, so that one order is one trace.
 //!
 //! Guaranteed: a collector that is away or slow never delays a call; spans are dropped
-//! instead. Not guaranteed: that every span arrives. Nothing but a person may depend on
+//! instead, and counted. Not guaranteed: that every span arrives. Nothing but a person may depend on
 //! one.
 
 // How an event is printed.
 mod logs;
 // Measurements to OTLP.
 mod metrics;
-// Where traces and metrics go.
+// Where all of it goes.
 mod otlp;
 /// A span's identity as strings.
 pub mod propagation;
+/// The names of all that is exported.
+pub mod semconv;
+/// Spans that macros cannot make.
+pub mod spans;
 // Spans to OTLP.
 mod traces;
 
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// What is printed, and where spans and metrics go.
+/// What is printed, and where spans, metrics and logs go.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
@@ -34,6 +39,8 @@ pub struct Options {
     traces: traces::Options,
     #[command(flatten)]
     metrics: metrics::Options,
+    #[command(flatten)]
+    lines: logs::export::Options,
 }
 
 /// Flushes what is not yet sent, when asked to.
@@ -41,13 +48,16 @@ pub struct Options {
 pub struct Guard {
     traces: traces::Provider,
     metrics: metrics::Provider,
+    lines: logs::export::Provider,
 }
 
 impl Guard {
-    /// Sends the last spans and metrics, within a bound. Last in `main`: later ones go
+    /// Sends the last spans, metrics and lines, within a bound. Last in `main`: later ones go
     /// nowhere.
     pub async fn shutdown(self) {
         tokio::join!(self.traces.shutdown(), self.metrics.shutdown());
+        // What the others had to say at their end is among them.
+        self.lines.shutdown().await;
     }
 }
 
@@ -57,11 +67,18 @@ impl Guard {
 pub fn init(service_name: &'static str, options: &Options) -> anyhow::Result<Guard> {
     let traces = traces::Provider::new(service_name, &options.otlp, &options.traces)?;
     let metrics = metrics::Provider::new(service_name, &options.otlp, &options.metrics)?;
+    let lines = logs::export::Provider::new(service_name, &options.otlp, &options.lines)?;
     tracing_subscriber::registry()
         // First: it gives spans the identity that the lines below it print.
         .with(traces::layer(&traces).with_filter(traces::filter()))
         .with(logs::layer(&options.logs)?)
+        .with(lines.layer(&options.logs)?)
         .try_init()?;
+    traces.install();
     metrics.install();
-    Ok(Guard { traces, metrics })
+    Ok(Guard {
+        traces,
+        metrics,
+        lines,
+    })
 }

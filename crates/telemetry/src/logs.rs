@@ -4,6 +4,7 @@
 //! trace id: from a line to its trace, and from an order to its lines. The short form
 //! leaves out all of the spans but the order id.
 
+use crate::semconv::ORDER_ID;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use opentelemetry::trace::TraceContextExt as _;
@@ -26,11 +27,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-#[cfg(test)]
-mod tests;
-
-/// The field of a span that says which order it is about.
-const ORDER_ID: &str = "order.id";
+// Lines to OTLP.
+pub(crate) mod export;
 
 /// What is printed, and how.
 #[derive(clap::Args, Clone, Debug)]
@@ -61,9 +59,7 @@ pub(crate) fn layer<S>(options: &Options) -> anyhow::Result<impl Layer<S> + use<
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let filter = EnvFilter::builder()
-        .parse(&options.log)
-        .with_context(|| format!("RUST_LOG is not a filter: {}", options.log))?;
+    let filter = filter(options)?;
     let terminal = io::stderr().is_terminal();
     let lines = match options.log_format {
         Format::Auto if terminal => Lines::Human,
@@ -73,8 +69,14 @@ where
     Ok(lines.layer(io::stderr, terminal).with_filter(filter))
 }
 
+fn filter(options: &Options) -> anyhow::Result<EnvFilter> {
+    EnvFilter::builder()
+        .parse(&options.log)
+        .with_context(|| format!("RUST_LOG is not a filter: {}", options.log))
+}
+
 enum Lines {
-    /// `12:00:01 WARN relay: message field=value order.id=… trace_id=…`
+    /// `12:00:01 WARN relay: message field=value coffeeshop.order.id=… trace_id=…`
     Human,
     /// One flat object. Where a span and the event name the same, it is the event's.
     Json,
@@ -118,7 +120,8 @@ fn human(mut line: Writer<'_>, event: &Event<'_>, order_id: Option<&Value>) -> f
     let meta = event.metadata();
     write!(line, " {:>5} {}: ", meta.level(), meta.target())?;
     DefaultFields::new().format_fields(line.by_ref(), event)?;
-    if let Some(Value::String(order_id)) = order_id {
+    let said = meta.fields().field(ORDER_ID).is_some();
+    if let (Some(Value::String(order_id)), false) = (order_id, said) {
         write!(line, " {ORDER_ID}={order_id}")?;
     }
     if let Some(trace_id) = trace_id() {
@@ -203,3 +206,6 @@ impl Visit for Object {
         self.set(field.name(), value);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 //! Not guaranteed: anything after a collector was away but the latest values. They are
 //! cumulative, so a gap in time is no gap in a count.
 
-use crate::otlp::{self, FLUSH_TIMEOUT};
+use crate::otlp::{self, Exporter, FLUSH_TIMEOUT};
 use anyhow::Context as _;
 use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Collector of metrics alone; wins over the other endpoint
     #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL")]
     otlp_metrics_endpoint: Option<String>,
+    /// Whether metrics are sent
+    #[arg(long, env, value_enum, default_value_t = Exporter::Otlp)]
+    otel_metrics_exporter: Exporter,
     /// Pause between two exports of metrics, in milliseconds
     // The specification's default of a minute is longer than most of what goes wrong.
     #[arg(long, env, default_value_t = 10_000, value_name = "MS",
@@ -54,7 +57,8 @@ impl Provider {
         otlp: &otlp::Options,
         options: &Options,
     ) -> anyhow::Result<Self> {
-        let Some(endpoint) = otlp.endpoint(options.otlp_metrics_endpoint.as_deref()) else {
+        let own = options.otlp_metrics_endpoint.as_deref();
+        let Some(endpoint) = otlp.endpoint(options.otel_metrics_exporter, own) else {
             return Ok(Self(None));
         };
         let provider = SdkMeterProvider::builder()

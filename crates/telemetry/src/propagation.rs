@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
     propagation::{Extractor, Injector, TextMapPropagator as _},
-    trace::TraceContextExt as _,
+    trace::{SpanContext, TraceContextExt as _},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
@@ -56,12 +56,44 @@ impl TraceContext {
 
     /// Says that `span` came about because of this context.
     pub fn link_from(&self, span: &Span) {
-        span.add_link(self.extract().span().span_context().clone());
+        span.add_link(self.span_context());
     }
 
-    fn extract(&self) -> Context {
+    /// This one, or the other where it is empty.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match self.traceparent {
+            Some(_) => self,
+            None => other,
+        }
+    }
+
+    /// Whether spans of this trace are recorded.
+    pub fn is_sampled(&self) -> bool {
+        let flags = self
+            .traceparent
+            .as_deref()
+            .and_then(|text| text.rsplit('-').next());
+        let flags = flags.and_then(|flags| u8::from_str_radix(flags, 16).ok());
+        flags.is_some_and(|flags| flags & 1 == 1)
+    }
+
+    pub(crate) fn span_context(&self) -> SpanContext {
+        self.extract().span().span_context().clone()
+    }
+
+    pub(crate) fn extract(&self) -> Context {
         // Not into the current context: what runs now must not become the parent.
         TraceContextPropagator::new().extract_with_context(&Context::new(), self)
+    }
+}
+
+impl From<&SpanContext> for TraceContext {
+    fn from(span: &SpanContext) -> Self {
+        let mut context = Self::default();
+        let span = Context::new().with_remote_span_context(span.clone());
+        TraceContextPropagator::new().inject_context(&span, &mut context);
+        context
     }
 }
 

@@ -2,20 +2,31 @@
 //!
 //! There is always a tracer, even with nowhere to send to: the identity of a span is
 //! what logs, Kafka headers and other processes refer to. Which spans are recorded
-//! follows `OTEL_TRACES_SAMPLER`; by default all are, and the caller's choice is kept.
+//! follows `OTEL_TRACES_SAMPLER`; by default all are, and the caller's choice is kept. With
+//! nowhere to send to, none is that the caller does not want.
 
-use crate::otlp::{self, FLUSH_TIMEOUT};
+use crate::{
+    otlp::{self, Exporter, FLUSH_TIMEOUT},
+    spans,
+};
 use anyhow::Context as _;
+use dropped::{Admission, Ledger, Watched};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{task, time};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::{filter::Targets, registry::LookupSpan};
+
+// Counting the spans that no collector gets.
+mod dropped;
+
+/// Instrumentation scope of all spans.
+const TRACER: &str = "coffeeshop";
 
 /// Settings of the spans.
 #[derive(clap::Args, Clone, Debug)]
@@ -24,6 +35,9 @@ pub(crate) struct Options {
     /// Collector of traces alone; wins over the other endpoint
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
     otlp_traces_endpoint: Option<String>,
+    /// Whether spans are sent
+    #[arg(long, env, value_enum, default_value_t = Exporter::Otlp)]
+    otel_traces_exporter: Exporter,
     /// Spans that may wait to be sent; more are dropped
     #[arg(long, env, default_value_t = 16_384, value_name = "SPANS")]
     otel_bsp_max_queue_size: usize,
@@ -36,10 +50,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    fn processor(&self, endpoint: &str) -> anyhow::Result<BatchSpanProcessor> {
+    fn processor(
+        &self,
+        endpoint: &str,
+        timeout: Duration,
+        ledger: &Arc<Ledger>,
+    ) -> anyhow::Result<Admission<BatchSpanProcessor>> {
         let exporter = SpanExporter::builder()
             .with_tonic()
             .with_endpoint(endpoint)
+            .with_timeout(timeout)
             .build()
             .with_context(|| format!("cannot send spans to {endpoint}"))?;
         // A span that finds the queue full is dropped: a call never waits for tracing.
@@ -48,14 +68,20 @@ impl Options {
             .with_max_export_batch_size(self.otel_bsp_max_export_batch_size)
             .with_scheduled_delay(Duration::from_millis(self.otel_bsp_schedule_delay))
             .build();
-        Ok(BatchSpanProcessor::builder(exporter)
+        let queue = BatchSpanProcessor::builder(Watched::new(exporter, ledger.clone()))
             .with_batch_config(config)
-            .build())
+            .build();
+        let room = self.otel_bsp_max_queue_size;
+        Ok(Admission::new(queue, room, ledger.clone()))
     }
 }
 
 /// Makes spans, and sends them if there is somewhere to.
-pub(crate) struct Provider(SdkTracerProvider);
+pub(crate) struct Provider {
+    sdk: SdkTracerProvider,
+    /// Of the queue, if there is one.
+    ledger: Option<Arc<Ledger>>,
+}
 
 impl Provider {
     pub(crate) fn new(
@@ -64,27 +90,52 @@ impl Provider {
         options: &Options,
     ) -> anyhow::Result<Self> {
         let builder = SdkTracerProvider::builder().with_resource(otlp.resource(service_name));
-        let builder = match otlp.endpoint(options.otlp_traces_endpoint.as_deref()) {
-            Some(endpoint) => builder.with_span_processor(options.processor(endpoint)?),
-            None => builder,
+        let own = options.otlp_traces_endpoint.as_deref();
+        let Some(endpoint) = otlp.endpoint(options.otel_traces_exporter, own) else {
+            // Nobody would see what is recorded. A caller who records is passed on as such.
+            let off = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
+            return Ok(Self {
+                sdk: builder.with_sampler(off).build(),
+                ledger: None,
+            });
         };
-        Ok(Self(builder.build()))
+        let ledger = Arc::new(Ledger::default());
+        let processor = options.processor(endpoint, otlp.timeout(), &ledger)?;
+        Ok(Self {
+            sdk: builder.with_span_processor(processor).build(),
+            ledger: Some(ledger),
+        })
     }
 
     /// Spans have an identity and go nowhere.
     #[cfg(test)]
     pub(crate) fn without_exporter() -> Self {
-        Self(SdkTracerProvider::default())
+        let (sdk, ledger) = (SdkTracerProvider::default(), None);
+        Self { sdk, ledger }
+    }
+
+    /// Has [`spans`] made by this provider, if they go anywhere.
+    pub(crate) fn install(&self) {
+        if self.ledger.is_some() {
+            spans::install(self.sdk.tracer(TRACER));
+        }
     }
 
     pub(crate) async fn shutdown(self) {
         // It blocks its thread until the exporter, which needs the runtime, is done.
-        let flush = task::spawn_blocking(move || self.0.shutdown_with_timeout(FLUSH_TIMEOUT));
+        let (sdk, ledger) = (self.sdk, self.ledger.unwrap_or_default());
+        let flush = task::spawn_blocking(move || sdk.shutdown_with_timeout(FLUSH_TIMEOUT));
         match time::timeout(FLUSH_TIMEOUT, flush).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(%error, "the last spans may be lost"),
             Ok(Err(error)) => tracing::warn!(%error, "the last spans may be lost"),
-            Err(_) => tracing::warn!("the last spans may be lost: the collector is too slow"),
+            Err(_) => {
+                let waiting = ledger.waiting();
+                tracing::warn!(
+                    waiting,
+                    "the last spans may be lost: the collector is too slow"
+                );
+            }
         }
     }
 }
@@ -95,7 +146,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     tracing_opentelemetry::layer()
-        .with_tracer(provider.0.tracer("coffeeshop"))
+        .with_tracer(provider.sdk.tracer(TRACER))
         // A line number, a thread and two idle times on every span cost more than they
         // tell.
         .with_location(false)
@@ -106,15 +157,11 @@ where
 
 /// Apart from the filter of the logs: a quieter log must not tear traces.
 pub(crate) fn filter() -> Targets {
+    // The exporter would trace its own requests.
+    let off = otlp::EXPORTERS.map(|target| (target, LevelFilter::OFF));
     Targets::new()
         .with_default(LevelFilter::INFO)
-        // What the exporter itself runs on: it would trace its own requests.
-        .with_target("h2", LevelFilter::OFF)
-        .with_target("hyper", LevelFilter::OFF)
-        .with_target("hyper_util", LevelFilter::OFF)
-        .with_target("opentelemetry", LevelFilter::OFF)
-        .with_target("tonic", LevelFilter::OFF)
-        .with_target("tower", LevelFilter::OFF)
+        .with_targets(off)
 }
 
 #[cfg(test)]

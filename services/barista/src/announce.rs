@@ -24,6 +24,14 @@ pub fn changed(before: State, ticket: &Ticket, occur_time: DateTime<Utc>) -> Ann
     announcement(refused, ticket, occur_time)
 }
 
+/// Whether reception's next step depends on events of this type.
+pub fn is_step(event_type: &str) -> bool {
+    !matches!(
+        event_type,
+        "coffeeshop.barista.v1.TicketQueued" | "coffeeshop.barista.v1.TicketStarted"
+    )
+}
+
 fn announcement(
     (event_type, case): (&'static str, Case),
     ticket: &Ticket,
@@ -36,14 +44,18 @@ fn announcement(
         snapshot: Some(snapshot(ticket)),
         event: Some(case),
     };
-    Announcement::new(
+    let said = Announcement::new(
         event_type,
         ticket.order_id,
         ticket.revision,
         occur_time,
         &message,
         ticket.trace.clone(),
-    )
+    );
+    match is_step(event_type) {
+        true => said.as_step(proto::TICKETS_TOPIC),
+        false => said,
+    }
 }
 
 /// How it came where it stands.

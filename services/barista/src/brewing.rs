@@ -21,8 +21,9 @@ use lifecycle::Stop;
 use messaging::outbox::Waker;
 use sqlx::PgPool;
 use std::{io, sync::Arc, time::Duration};
+use telemetry::spans::happened;
 use tokio::{sync::Notify, time};
-use tracing::Span;
+use tracing::{Span, field::Empty};
 use uuid::Uuid;
 
 /// Between two looks at a queue in which nothing happens: what other processes put back
@@ -226,13 +227,19 @@ impl Workforce {
 fn brew(lease: Lease) -> BoxFuture<'static, Cup> {
     let span = tracing::info_span!(
         "brew",
-        otel.name = format!("brew {}", lease.drink),
-        order.id = %lease.order_id,
-        drink.size = lease.size,
-        drink.attempt = lease.attempt,
-        barista.id = lease.barista_id,
+        coffeeshop.order.id = %lease.order_id,
+        coffeeshop.drink.id = lease.drink,
+        coffeeshop.drink.size = lease.size,
+        coffeeshop.drink.line = lease.line,
+        coffeeshop.drink.unit = lease.unit,
+        coffeeshop.drink.attempt = lease.attempt,
+        coffeeshop.barista.id = lease.barista_id,
+        error.type = Empty,
     );
     lease.trace.set_as_parent(&span);
+    if lease.starts_ticket {
+        happened(&span, "coffeeshop.barista.v1.TicketStarted");
+    }
     async move {
         // A timer fires a millisecond late, which is long where drinks take no time.
         if !lease.brew_time.is_zero() {
@@ -253,8 +260,9 @@ impl Cup {
                 ..
             } = self.lease;
             let message = "brewed for nothing: the lease had run out, it was booked, or its order was given up";
+            self.span.record("error.type", "too_late");
             self.span.in_scope(
-                || tracing::warn!(order.id = %self.lease.order_id, line, unit, attempt, message),
+                || tracing::warn!(coffeeshop.order.id = %self.lease.order_id, line, unit, attempt, message),
             );
         }
     }

@@ -52,6 +52,21 @@ impl Handler for Orders {
         hear(message)
     }
 
+    /// That an order waits for its money, or where the barista brought it, is for others.
+    fn is_step(&self, event_type: &str) -> bool {
+        !matches!(
+            event_type,
+            "coffeeshop.reception.v1.OrderPlaced"
+                | "coffeeshop.reception.v1.OrderDeclined"
+                | "coffeeshop.reception.v1.OrderPreparing"
+                | "coffeeshop.reception.v1.OrderReady"
+                | "coffeeshop.reception.v1.OrderCollected"
+                | "coffeeshop.reception.v1.OrderRefunded"
+                | "coffeeshop.reception.v1.OrderPaymentCancelled"
+                | "coffeeshop.reception.v1.OrderCancelRefused"
+        )
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,

@@ -132,7 +132,8 @@ async fn start(
         config.tickets_topic,
         relay_waker.clone(),
         config.relay,
-    )?;
+    )?
+    .with_steps(announce::is_step);
     let attempts = config.brewing.drink_attempts;
     let hopeless = hopeless::run(pool.clone(), attempts, relay_waker.clone(), drained.clone());
     let workforce = Workforce::new(pool, &config.brewing, workforce_waker, relay_waker);

@@ -55,7 +55,7 @@ impl PaymentsService for Payments {
         request: Request<wire::ChargeRequest>,
     ) -> Result<Response<wire::ChargeResponse>, Status> {
         let (key, wanted) = message::charge(request.into_inner())?;
-        Span::current().record("order.id", display(wanted.order_id));
+        Span::current().record("coffeeshop.order.id", display(wanted.order_id));
         let fate = self.behavior.draw(Call::Charge);
         let payment = charge(&self.ledger, key, wanted, fate).await?;
         Ok(Response::new(wire::ChargeResponse {
@@ -131,7 +131,7 @@ async fn list(pool: &PgPool, page: &Page) -> sqlx::Result<Vec<Payment>> {
 /// A tombstone knows of no order.
 fn record_order(payment: &Payment) {
     if let Some(charge) = payment.decision.charge() {
-        Span::current().record("order.id", display(charge.order_id));
+        Span::current().record("coffeeshop.order.id", display(charge.order_id));
     }
 }
 

@@ -104,7 +104,7 @@ fn same(known: Refund, wanted: &Wanted) -> Result<Refund, Error> {
 
 fn refundable(payment: Payment, amount: &Money) -> Result<(), Error> {
     if let Some(charge) = payment.decision.charge() {
-        Span::current().record("order.id", display(charge.order_id));
+        Span::current().record("coffeeshop.order.id", display(charge.order_id));
     }
     match payment.decision {
         Decision::Charged(charge) if charge.amount == *amount => Ok(()),

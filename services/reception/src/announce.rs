@@ -106,6 +106,18 @@ pub fn overdue(order: &Order, trace: TraceContext) -> Announcement {
     announcement("coffeeshop.reception.v1.OrderOverdue", order, case, trace)
 }
 
+/// Whether the barista acts on events of this type: they drive the next step of an order.
+pub fn is_step(event_type: &str) -> bool {
+    matches!(
+        event_type,
+        "coffeeshop.reception.v1.OrderPaid"
+            | "coffeeshop.reception.v1.OrderCancelRequested"
+            | "coffeeshop.reception.v1.OrderCancelled"
+            | "coffeeshop.reception.v1.OrderFailed"
+            | "coffeeshop.reception.v1.OrderOverdue"
+    )
+}
+
 fn announcement(
     event_type: &'static str,
     order: &Order,
@@ -120,7 +132,11 @@ fn announcement(
         event: Some(case),
     };
     let (id, revision, time) = (order.order_id.0, order.revision, order.update_time);
-    Announcement::new(event_type, id, revision, time, &message, trace)
+    let said = Announcement::new(event_type, id, revision, time, &message, trace);
+    match is_step(event_type) {
+        true => said.as_step(proto::ORDERS_TOPIC),
+        false => said,
+    }
 }
 
 /// All that a consumer needs; never the customer's name or token.

@@ -30,6 +30,14 @@ impl Handler for Tickets {
         read(message)
     }
 
+    /// That a ticket is QUEUED or STARTED moves its order and nobody else.
+    fn is_step(&self, event_type: &str) -> bool {
+        !matches!(
+            event_type,
+            "coffeeshop.barista.v1.TicketQueued" | "coffeeshop.barista.v1.TicketStarted"
+        )
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,

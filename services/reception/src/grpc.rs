@@ -248,7 +248,7 @@ impl Reception {
 
 /// Says in the call's span which order it is about.
 fn about(order_id: OrderId) {
-    tracing::Span::current().record("order.id", tracing::field::display(order_id));
+    tracing::Span::current().record("coffeeshop.order.id", tracing::field::display(order_id));
 }
 
 /// Takes the one row that was read beyond the page, and gives out a token if it was

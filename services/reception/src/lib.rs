@@ -107,7 +107,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         topic,
         waker.clone(),
         config.relay,
-    )?;
+    )?
+    .with_steps(announce::is_step);
     let reconciler = reconcile::Reconciler::new(pool.clone(), waker.clone(), config.reconcile);
     let tail = Tail::new(pool.clone(), waker);
 

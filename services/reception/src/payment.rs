@@ -88,7 +88,12 @@ impl Payments {
         let channel = rpc::client::channel(&options.payments_url)?;
         Ok(Self {
             client: PaymentsServiceClient::new(channel),
-            outbound: Outbound::new(NAME, options.charge_timeout, &options.outbound)?,
+            outbound: Outbound::new(
+                NAME,
+                &options.payments_url,
+                options.charge_timeout,
+                &options.outbound,
+            )?,
         })
     }
 
@@ -136,16 +141,16 @@ pub fn log(order_id: OrderId, error: &Error, consequence: &'static str) -> Outco
         // While the circuit is open this befalls every order, and the circuit's own line has
         // said it once.
         Error::Undecided(status) if breaker::is_rejection(status) => {
-            tracing::debug!(order.id = %order_id, %error, "{consequence}");
+            tracing::debug!(coffeeshop.order.id = %order_id, %error, "{consequence}");
             Outcome::Undecided
         }
         Error::Undecided(_) => {
-            tracing::warn!(order.id = %order_id, %error, "{consequence}");
+            tracing::warn!(coffeeshop.order.id = %order_id, %error, "{consequence}");
             Outcome::Undecided
         }
         // It stays owed, and is asked for again; but somebody has to look.
         Error::Senseless(_) => {
-            tracing::error!(order.id = %order_id, %error, "{consequence}");
+            tracing::error!(coffeeshop.order.id = %order_id, %error, "{consequence}");
             Outcome::Senseless
         }
     }

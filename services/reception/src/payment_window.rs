@@ -25,6 +25,7 @@ use lifecycle::{Stop, postgres::bounded};
 use messaging::outbox::Waker;
 use sqlx::PgPool;
 use std::time::Duration;
+use telemetry::{propagation::TraceContext, spans::belongs_to};
 
 /// Orders taken at a time.
 const BATCH: i64 = 200;
@@ -105,10 +106,11 @@ impl PaymentWindow {
         // Crash here: they are cancelled, and owe what `settle` finds.
         self.waker.wake();
         let mut cancelled = 0;
-        for changed in changed {
+        for (change, changed) in changes.iter().zip(changed) {
+            let _trace = belongs_to(&change.trace);
             // An order that was decided since it was listed stays as it is.
             if let Changed::Applied(order) = changed {
-                tracing::info!(order.id = %order.order_id, "cancelled: the time to pay is over");
+                tracing::info!(coffeeshop.order.id = %order.order_id, "cancelled: the time to pay is over");
                 cancelled += 1;
             }
         }
@@ -123,7 +125,8 @@ impl PaymentWindow {
                 Ok(one) => cancelled += one,
                 Err(error) if is_about_a_row(&error) => {
                     let order_id = change.order_id;
-                    tracing::error!(order.id = %order_id, %error, "not cancelled, and not paid in time");
+                    let _trace = belongs_to(&change.trace);
+                    tracing::error!(coffeeshop.order.id = %order_id, %error, "not cancelled, and not paid in time");
                 }
                 Err(error) => return Err(error),
             }
@@ -161,7 +164,7 @@ fn is_about_a_row(error: &sqlx::Error) -> bool {
     matches!(error, Database(_) | Decode(_) | ColumnDecode { .. })
 }
 
-fn over((order_id, trace): (OrderId, telemetry::propagation::TraceContext)) -> Change {
+fn over((order_id, trace): (OrderId, TraceContext)) -> Change {
     Change {
         order_id,
         event: Event::WindowOver,

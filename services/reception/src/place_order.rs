@@ -19,8 +19,9 @@ use crate::{
 };
 use lifecycle::postgres::bounded;
 use std::{sync::Arc, time::Duration};
-use telemetry::propagation::TraceContext;
+use telemetry::{propagation::TraceContext, spans::happened};
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Between two tries to learn the outcome of a COMMIT.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
@@ -69,7 +70,11 @@ pub async fn place_order(
         Stored::Other => Err(Error::RequestIdReused),
         // Crash here, or at any time before the outcome is recorded: the order is stored
         // and undecided. The sweeper asks with the same key and learns what happened.
-        Stored::New => charge(counter, new, deadline).await,
+        Stored::New => {
+            // Nobody acts on it yet: no span.
+            happened(&Span::current(), "coffeeshop.reception.v1.OrderPlaced");
+            charge(counter, new, deadline).await
+        }
     }
 }
 
@@ -92,7 +97,7 @@ async fn store_order(
             }
             Err(error) => {
                 unknown = true;
-                tracing::warn!(order.id = %order_id, %error, "unknown whether the order is stored");
+                tracing::warn!(coffeeshop.order.id = %order_id, %error, "unknown whether the order is stored");
             }
         }
         if left(deadline) <= RESOLVE_PAUSE {
@@ -125,12 +130,12 @@ async fn charge(counter: &Counter, new: NewOrder, deadline: Instant) -> Result<O
             answer(whole(counter, order).await)
         }
         Ok(Changed::Refused(illegal)) => {
-            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
+            tracing::error!(coffeeshop.order.id = %order_id, %illegal, "the provider contradicts itself");
             answer(whole(counter, new.order).await)
         }
         Ok(Changed::Unknown) => Err(Error::OutcomeUnknown { order_id }),
         Err(error) => {
-            tracing::warn!(order.id = %order_id, %error, "charge not recorded; the sweeper does it");
+            tracing::warn!(coffeeshop.order.id = %order_id, %error, "charge not recorded; the sweeper does it");
             Ok(new.order)
         }
     }

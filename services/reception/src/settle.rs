@@ -32,6 +32,7 @@ use lifecycle::{
     postgres::{PATIENCE, bounded},
 };
 use std::time::Duration;
+use telemetry::propagation::TraceContext;
 use tracing::Instrument as _;
 
 /// Orders taken at a time, all of which are asked about at once: one that waited for its turn
@@ -62,7 +63,11 @@ pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
     let taken = due.len();
     stream::iter(due)
         .for_each_concurrent(BATCH, |order| {
-            let span = tracing::info_span!("settle", order.id = %order.order_id);
+            let span = tracing::info_span!(
+                "settle",
+                coffeeshop.order.id = %order.order_id,
+                coffeeshop.settle.call = name(&order.owed),
+            );
             order.trace.set_as_parent(&span);
             settle(counter, order).instrument(span)
         })
@@ -93,7 +98,7 @@ async fn put_off(counter: &Counter, order_id: OrderId, attempt: i32) {
         owed::put_off(&mut conn, order_id, attempt, LONGEST_PAUSE).await
     });
     if let Err(error) = put_off.await {
-        tracing::debug!(order.id = %order_id, %error, "comes again when its lease is over");
+        tracing::debug!(coffeeshop.order.id = %order_id, %error, "comes again when its lease is over");
     }
 }
 
@@ -134,23 +139,24 @@ fn name(owed: &Owed) -> &'static str {
 async fn recorded(counter: &Counter, order: Unsettled, decision: Event) -> Outcome {
     let order_id = order.order_id;
     let outcome = Outcome::of(&decision);
-    match record(counter, order_id, decision, order.trace, PATIENCE).await {
+    let trace = TraceContext::current().or(order.trace);
+    match record(counter, order_id, decision, trace, PATIENCE).await {
         Ok(Changed::Applied(order)) => {
             let (state, refund) = (order.state.as_str(), order.refund.as_str());
-            tracing::info!(order.id = %order_id, state, refund, "settled");
+            tracing::info!(coffeeshop.order.id = %order_id, state, refund, "settled");
             outcome
         }
         Ok(Changed::Absorbed(_)) => Outcome::Absorbed,
         Ok(Changed::Refused(illegal)) => {
-            tracing::error!(order.id = %order_id, %illegal, "the provider contradicts itself");
+            tracing::error!(coffeeshop.order.id = %order_id, %illegal, "the provider contradicts itself");
             Outcome::Senseless
         }
         Ok(Changed::Unknown) => {
-            tracing::error!(order.id = %order_id, "the order is gone");
+            tracing::error!(coffeeshop.order.id = %order_id, "the order is gone");
             Outcome::Senseless
         }
         Err(error) => {
-            tracing::warn!(order.id = %order_id, %error, "decision not recorded yet");
+            tracing::warn!(coffeeshop.order.id = %order_id, %error, "decision not recorded yet");
             Outcome::Undecided
         }
     }

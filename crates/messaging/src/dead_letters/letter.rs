@@ -8,6 +8,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use std::collections::BTreeMap;
+use telemetry::propagation::TraceContext;
+use tracing::field::{DisplayValue, display};
 use uuid::Uuid;
 
 /// A message that could not be handled, or an event that could not be published.
@@ -84,6 +86,16 @@ impl DeadLetter {
                 time_ms: self.kafka_time_ms.unwrap_or(-1),
             },
         })
+    }
+
+    /// Says something of it, with the order's id, in the order's trace.
+    pub(super) fn in_its_trace(&self, say: impl FnOnce(Option<DisplayValue<Uuid>>)) {
+        let trace = TraceContext {
+            traceparent: self.header("traceparent"),
+            tracestate: self.header("tracestate"),
+        };
+        let _trace = telemetry::spans::belongs_to(&trace);
+        say(self.order_id().map(display));
     }
 
     /// A header as the inbox would read it.

@@ -1,7 +1,11 @@
 //! Writing a message down.
 
-use crate::inbox::Received;
+use crate::{
+    inbox::{Origin, Received},
+    spans::trace_of,
+};
 use sqlx::PgConnection;
+use tracing::field::display;
 
 /// Parks a message with the reason why it could not be handled. Returns whether it was
 /// parked. `remembered` says that the inbox knows the message's id, if it has one.
@@ -48,15 +52,27 @@ pub(crate) async fn park(
     .rows_affected()
         > 0;
     if parked {
-        let (partition, offset) = (origin.partition, origin.offset);
-        tracing::error!(
-            consumer,
-            topic = origin.topic,
-            partition,
-            offset,
-            reason,
-            "dead letter"
-        );
+        tell(consumer, received, reason);
     }
     Ok(parked)
+}
+
+fn tell(consumer: &str, received: &Received, reason: &str) {
+    let Origin {
+        topic,
+        partition,
+        offset,
+        ..
+    } = &received.origin;
+    let _trace = telemetry::spans::belongs_to(&trace_of(received));
+    let order_id = received.order_id().map(display);
+    tracing::error!(
+        consumer,
+        topic,
+        partition,
+        offset,
+        coffeeshop.order.id = order_id,
+        reason,
+        "dead letter"
+    );
 }

@@ -1,12 +1,14 @@
 //! Handling a dead letter once more.
 
 use super::{DeadLetter, store};
+use crate::spans::Processing;
 use crate::{
     event::Malformed,
     inbox::{self, Error, Handler, Message, Outcome, Recorded, Refusal, Skipped},
 };
 use lifecycle::postgres::bounded;
 use sqlx::{Connection as _, PgConnection};
+use telemetry::semconv::outcome;
 
 /// What became of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(super) async fn replay<H: Handler>(
     handler: &H,
     letter: &DeadLetter,
 ) -> Result<Replayed, Error> {
-    let message = match letter.message() {
+    let mut message = match letter.message() {
         Ok(message) => message,
         Err(malformed) => return Ok(still_dead(&malformed)),
     };
@@ -38,6 +40,7 @@ pub(super) async fn replay<H: Handler>(
         bounded(store::requeue(conn, letter, &message)).await?;
         return Ok(Replayed::Requeued);
     }
+    let processing = Processing::again(&mut message, consumer);
     // A savepoint: what a failed try wrote is undone, and the letter stays locked.
     let mut attempt = bounded(conn.begin()).await?;
     let replayed = match handle(&mut attempt, consumer, handler, letter, &message).await {
@@ -48,7 +51,19 @@ pub(super) async fn replay<H: Handler>(
         Replayed::StillDead(_) | Replayed::NotNow(_) => bounded(attempt.rollback()).await?,
         _ => bounded(attempt.commit()).await?,
     }
+    if let Some(processing) = processing {
+        processing.ends(word(&replayed));
+    }
     Ok(replayed)
+}
+
+fn word(replayed: &Replayed) -> &'static str {
+    match replayed {
+        Replayed::Handled | Replayed::Requeued => outcome::DONE,
+        Replayed::Absorbed => outcome::ABSORBED,
+        Replayed::StillDead(_) => outcome::DEAD_LETTER,
+        Replayed::NotNow(_) => outcome::HELD_BACK,
+    }
 }
 
 fn still_dead(malformed: &Malformed) -> Replayed {

@@ -1,15 +1,16 @@
 //! The transaction that an inbox is about: ids, effects and dead letters.
 
 use super::{
-    Error, Handler, Outcome, Processed, Received,
+    Error, Handler, Outcome, Processed,
     delivery::{Content, Delivery},
     memory::{self, NoPlace, Recorded},
 };
-use crate::dead_letters;
+use crate::{dead_letters, spans};
 use chrono::Utc;
 use lifecycle::postgres::{PATIENCE, bounded};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashSet;
+use telemetry::{semconv::outcome, spans::Open};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -23,6 +24,17 @@ pub(super) enum Attempt {
     Retry(String),
     /// Rolled back: the database blames the data of a message.
     Poison(String),
+}
+
+impl Attempt {
+    /// Why it is none that was committed, for its span.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Committed(_) | Self::NotNeeded(_) => "",
+            Self::Retry(_) => "retry",
+            Self::Poison(_) => "poison",
+        }
+    }
 }
 
 /// Handles a batch in one transaction.
@@ -39,6 +51,31 @@ pub(super) async fn transaction<H: Handler>(
             ..Processed::default()
         }));
     }
+    let mut span = batch_span(batch);
+    let attempt = attempt(pool, consumer, handler, batch).await;
+    if !matches!(attempt, Ok(Attempt::Committed(_))) {
+        batch
+            .iter()
+            .for_each(|delivery| delivery.ends(outcome::HELD_BACK));
+        if let Some(span) = &mut span {
+            span.fail(attempt.as_ref().map_or("not_committed", Attempt::word));
+        }
+    }
+    attempt
+}
+
+/// Of a transaction with messages that drive a step.
+fn batch_span<E>(batch: &[Delivery<E>]) -> Option<Open> {
+    let topic = &batch.first()?.received.origin.topic;
+    spans::process_batch(topic, batch.len(), batch.iter().filter_map(Delivery::span))
+}
+
+async fn attempt<H: Handler>(
+    pool: &PgPool,
+    consumer: &str,
+    handler: &H,
+    batch: &[Delivery<H::Event>],
+) -> Result<Attempt, Error> {
     let mut tx = bounded(pool.begin()).await?;
     let applied = timeout(PATIENCE, apply(&mut tx, consumer, handler, batch)).await;
     let attempt = match applied.unwrap_or(Err(Error::Database(sqlx::Error::PoolTimedOut))) {
@@ -66,13 +103,14 @@ pub(super) async fn transaction<H: Handler>(
 
 /// Parks one message that cannot be handled, with its id, so that it is not tried
 /// again when it is delivered again.
-pub(super) async fn park(
+pub(super) async fn park<E>(
     pool: &PgPool,
     consumer: &str,
-    received: &Received,
+    delivery: &Delivery<E>,
     reason: &str,
 ) -> Result<Processed, Error> {
-    bounded(async {
+    let received = &delivery.received;
+    let processed = bounded(async {
         let mut tx = pool.begin().await?;
         let recorded = match &received.message {
             Ok(message) => Some(memory::record(&mut tx, consumer, message.event_id).await?),
@@ -92,8 +130,12 @@ pub(super) async fn park(
         tx.commit().await?;
         Ok(processed)
     })
-    .await
-    .map_err(Error::from)
+    .await?;
+    delivery.ends(match processed.duplicates {
+        0 => outcome::DEAD_LETTER,
+        _ => outcome::DUPLICATE,
+    });
+    Ok(processed)
 }
 
 async fn apply<H: Handler>(
@@ -114,29 +156,47 @@ async fn apply<H: Handler>(
         // Removed, so that of twins in one batch only the first is new.
         let seen = delivery.event_id().is_some_and(|id| !new.remove(&id));
         match &delivery.content {
-            Content::NotOurs => processed.absorbed += 1,
-            _ if seen => processed.duplicates += 1,
+            Content::NotOurs => {
+                processed.absorbed += 1;
+                delivery.ends(outcome::ABSORBED);
+            }
+            _ if seen => {
+                processed.duplicates += 1;
+                delivery.ends(outcome::DUPLICATE);
+            }
             Content::Event(event) => {
-                origins.push(received);
+                origins.push(delivery);
                 events.push(event);
             }
             Content::Poison(reason) => {
+                delivery.ends(outcome::DEAD_LETTER);
                 processed.count(dead_letters::park(conn, consumer, received, true, reason).await?);
             }
         }
     }
     let outcomes = handle(handler, conn, &events).await?;
-    for (received, outcome) in origins.into_iter().zip(outcomes) {
+    for (delivery, outcome) in origins.into_iter().zip(outcomes) {
+        delivery.ends(word(&outcome));
         match outcome {
             Outcome::Done => processed.done += 1,
             Outcome::Absorbed(_) => processed.absorbed += 1,
             Outcome::Retry(reason) => return Ok(Attempt::Retry(reason)),
             Outcome::DeadLetter(reason) => {
+                let received = &delivery.received;
                 processed.count(dead_letters::park(conn, consumer, received, true, &reason).await?);
             }
         }
     }
     Ok(Attempt::Committed(processed))
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => outcome::DONE,
+        Outcome::Absorbed(_) => outcome::ABSORBED,
+        Outcome::Retry(_) => outcome::HELD_BACK,
+        Outcome::DeadLetter(_) => outcome::DEAD_LETTER,
+    }
 }
 
 /// Has events handled, if there are any, and holds the handler to its contract.

@@ -49,6 +49,12 @@ pub trait Handler: Send + Sync + 'static {
     /// There is nothing to handle.
     fn decode(&self, message: &Message) -> Result<Self::Event, Skipped>;
 
+    /// Whether events of this type drive the next step of their order at this consumer. Only
+    /// those have spans; of the others nothing is recorded but metrics.
+    fn is_step(&self, _event_type: &str) -> bool {
+        true
+    }
+
     /// Handles events inside the inbox's transaction: one outcome each, in the same
     /// sequence. A batch may hold several events of one order. To stay clear of
     /// deadlocks, lock all aggregates first, ordered by their id.

@@ -9,6 +9,8 @@ use crate::kafka::Consumer;
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
+use tracing::field::display;
+use uuid::Uuid;
 
 /// After the first try; doubled by each one after it.
 const FIRST: Duration = Duration::from_millis(100);
@@ -26,7 +28,13 @@ struct Hold {
 
 impl Holds {
     /// Puts a message back.
-    pub(super) fn hold(&mut self, consumer: &Consumer, origin: &Origin, reason: &str) {
+    pub(super) fn hold(
+        &mut self,
+        consumer: &Consumer,
+        origin: &Origin,
+        order_id: Option<Uuid>,
+        reason: &str,
+    ) {
         let hold = self.0.entry(origin.partition).or_insert(Hold {
             tries: 0,
             until: None,
@@ -40,7 +48,16 @@ impl Holds {
             offset,
             ..
         } = origin;
-        tracing::warn!(topic, partition, offset, ?pause, reason, "message put back");
+        let order_id = order_id.map(display);
+        tracing::warn!(
+            topic,
+            partition,
+            offset,
+            coffeeshop.order.id = order_id,
+            ?pause,
+            reason,
+            "message put back"
+        );
         // Both fail if a rebalance took the partition: then it is another's to retry.
         let put_back = consumer.pause(&list(topic, *partition)).and_then(|()| {
             // Zero: do not block this thread for an answer; librdkafka seeks before it

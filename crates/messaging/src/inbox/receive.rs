@@ -57,6 +57,15 @@ pub(crate) struct Received {
     pub(crate) message: Result<Message, Malformed>,
 }
 
+impl Received {
+    /// Which order it is about, if it says so.
+    pub(crate) fn order_id(&self) -> Option<Uuid> {
+        let key = || std::str::from_utf8(self.key.as_deref()?).ok()?.parse().ok();
+        let message = self.message.as_ref().ok();
+        message.map(|message| message.order_id).or_else(key)
+    }
+}
+
 /// Waits for one message, then takes what else has arrived, up to `limit`.
 ///
 /// While brokers are away librdkafka queues an event for every failed attempt to connect. They

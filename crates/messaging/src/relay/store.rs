@@ -9,19 +9,21 @@ use uuid::Uuid;
 
 /// A row of the outbox that is to be published.
 #[derive(sqlx::FromRow)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub(super) part: i16,
     epoch: i64,
     xid: i64,
     seq: i64,
-    pub(super) event_id: Uuid,
-    pub(super) event_type: String,
-    pub(super) order_id: Uuid,
+    pub(crate) event_id: Uuid,
+    pub(crate) event_type: String,
+    pub(crate) order_id: Uuid,
     revision: i64,
     pub(super) occur_time: DateTime<Utc>,
     pub(super) payload: Vec<u8>,
     traceparent: Option<String>,
     tracestate: Option<String>,
+    /// When it was written.
+    pub(crate) create_time: DateTime<Utc>,
 }
 
 impl Row {
@@ -30,7 +32,7 @@ impl Row {
         self.order_id.to_string()
     }
 
-    pub(super) fn trace(&self) -> TraceContext {
+    pub(crate) fn trace(&self) -> TraceContext {
         TraceContext {
             traceparent: self.traceparent.clone(),
             tracestate: self.tracestate.clone(),
@@ -82,7 +84,8 @@ impl Cursor {
 pub(super) async fn unsent(pool: &PgPool, owner: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
     let statement = format!(
         "select p.part, p.epoch, o.xid::text::bigint as xid, o.seq, o.event_id, o.event_type, \
-                o.order_id, o.revision, o.occur_time, o.payload, o.traceparent, o.tracestate \
+                o.order_id, o.revision, o.occur_time, o.payload, o.traceparent, o.tracestate, \
+                o.create_time \
          from outbox_parts p cross join lateral ( \
              select * from outbox \
              where part = p.part and (xid, seq) > (p.cursor_xid, p.cursor_seq) \

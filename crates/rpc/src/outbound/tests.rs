@@ -27,7 +27,8 @@ fn outbound(attempts: u32, concurrency: u32, attempt_timeout: Duration) -> Outbo
             circuit_longest_pause: PAUSE,
         },
     };
-    Outbound::new("payments", attempt_timeout, &options).expect("they are possible")
+    Outbound::new("payments", "http://localhost:1", attempt_timeout, &options)
+        .expect("they are possible")
 }
 
 #[test]

@@ -51,7 +51,7 @@ const PLACE: &str = "/coffeeshop.reception.v1.ReceptionService/PlaceOrder";
 #[tokio::test]
 async fn the_servers_span_is_a_child_of_the_callers() {
     let spans = spans(PLACE, || {
-        Span::current().record("order.id", "7");
+        Span::current().record("coffeeshop.order.id", "7");
         Status::not_found("no such order").into_http()
     })
     .await;
@@ -69,7 +69,7 @@ async fn the_servers_span_is_a_child_of_the_callers() {
         attribute(call, "rpc.response.status_code").as_deref(),
         Some("NOT_FOUND")
     );
-    assert_eq!(attribute(call, "order.id").as_deref(), Some("7"));
+    assert_eq!(attribute(call, "coffeeshop.order.id").as_deref(), Some("7"));
     assert_eq!(
         call.status,
         SpanStatus::Unset,

@@ -28,7 +28,12 @@ fn printed(lines: Lines) -> String {
         .with(traces::layer(&provider))
         .with(lines.layer(move || writer.clone(), false));
     tracing::subscriber::with_default(subscriber, || {
-        let call = tracing::info_span!("call", otel.kind = "server", order.id = "7", tries = 1);
+        let call = tracing::info_span!(
+            "call",
+            otel.kind = "server",
+            coffeeshop.order.id = "7",
+            tries = 1
+        );
         let _in_call = call.enter();
         let _in_step = tracing::info_span!("step", tries = 2).entered();
         tracing::warn!(cups = 3, "out of milk");
@@ -44,7 +49,7 @@ fn a_json_line_holds_event_span_order_and_trace() {
     assert_eq!(line["level"], "WARN");
     assert_eq!(line["target"], "telemetry::logs::tests");
     assert_eq!(line["cups"], 3);
-    assert_eq!(line["order.id"], "7");
+    assert_eq!(line["coffeeshop.order.id"], "7");
     assert_eq!(line["tries"], 2, "the inner span's");
     assert_eq!(line["trace_id"].as_str().map(str::len), Some(32));
     assert!(line.get("otel.kind").is_none());
@@ -55,7 +60,9 @@ fn a_json_line_holds_event_span_order_and_trace() {
 fn a_human_line_is_short_and_holds_order_and_trace() {
     let line = printed(Lines::Human);
     assert!(
-        line.contains(" WARN telemetry::logs::tests: out of milk cups=3 order.id=7 trace_id="),
+        line.contains(
+            " WARN telemetry::logs::tests: out of milk cups=3 coffeeshop.order.id=7 trace_id="
+        ),
         "{line}"
     );
     assert_eq!(line.lines().count(), 1);

@@ -60,6 +60,8 @@ pub struct Lease {
     pub barista_id: String,
     /// For how long, by the scale.
     pub brew_time: Duration,
+    /// Whether it is the first of its ticket: with it the ticket is STARTED.
+    pub starts_ticket: bool,
     /// The order's trace.
     pub trace: TraceContext,
 }
@@ -73,11 +75,17 @@ pub async fn take_drinks(conn: &mut PgConnection, terms: &Terms) -> sqlx::Result
         return Ok(Vec::new());
     }
     let (open, tickets) = lock_open_drinks(conn, terms, &free).await?;
-    let leases = lease(conn, terms, workforce::assign(free, open), &tickets).await?;
-    let taken = leases
+    let mut leases = lease(conn, terms, workforce::assign(free, open), &tickets).await?;
+    let taken: Vec<_> = leases
         .iter()
-        .map(|lease| (lease.order_id, Event::DrinkTaken));
-    tickets::advance(conn, tickets, taken).await?;
+        .map(|lease| (lease.order_id, Event::DrinkTaken))
+        .collect();
+    for started in tickets::advance(conn, tickets, taken.into_iter()).await? {
+        let mut of = leases.iter_mut();
+        if let Some(first) = of.find(|lease| lease.order_id == started.order_id) {
+            first.starts_ticket = true;
+        }
+    }
     Ok(leases)
 }
 
@@ -219,6 +227,7 @@ impl Terms {
             brew_time: self.brew_time(&open),
             drink: open.drink,
             size: open.size,
+            starts_ticket: false,
             trace,
         }
     }

@@ -89,7 +89,8 @@ pub(super) async fn advance(
             // What happened has happened; only the ticket stays behind. To fail here would
             // hold up every other order for ever.
             Transition::Refused(illegal) => {
-                tracing::error!(error = %illegal, order.id = %order_id, "ticket not changed");
+                let _trace = telemetry::spans::belongs_to(&before.trace);
+                tracing::error!(error = %illegal, coffeeshop.order.id = %order_id, "ticket not changed");
                 before.clone()
             }
         };
