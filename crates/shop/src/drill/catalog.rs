@@ -4,8 +4,14 @@ use super::script::Drill;
 
 /// The barista is killed, again and again.
 mod barista_kill;
+/// The barista's database is an old copy.
+mod barista_restored;
 /// Kafka is killed.
 mod broker_kill;
+/// One of three nodes of Kafka is killed.
+mod broker_node_lost;
+/// Two of three nodes of Kafka are killed.
+mod broker_nodes_lost;
 /// Kafka hangs.
 mod broker_pause;
 /// Kafka stops and comes back.
@@ -14,18 +20,36 @@ mod broker_stop;
 mod broker_unreachable;
 /// Kafka forgets everything.
 mod broker_wiped;
+/// Clocks are set.
+mod clock_jump;
+/// Nobody collects traces.
+mod collector_gone;
+/// Connections to databases are cut at COMMIT.
+mod database_cut;
 /// Every event comes twice.
 mod duplicate_delivery;
+/// Postgres has no room.
+mod full_disk;
+/// Kafka is away, and an outbox grows.
+mod long_outage;
+/// Everything at random.
+mod mayhem;
+/// Five times the customers.
+mod overload;
 /// The provider is away.
 mod payments_down;
 /// The provider fails and goes well in turn.
 mod payments_flapping;
 /// The provider is killed, again and again.
 mod payments_kill;
+/// The provider hangs.
+mod payments_pause;
 /// The provider charges and does not say so.
 mod payments_reply_lost;
 /// The provider is too slow.
 mod payments_slow;
+/// Messages that nobody can handle.
+mod poison;
 /// Postgres is killed.
 mod postgres_kill;
 /// Postgres hangs.
@@ -34,8 +58,14 @@ mod postgres_pause;
 mod postgres_stop;
 /// Reception is killed, again and again.
 mod reception_kill;
+/// A reception hangs, and wakes.
+mod reception_pause;
+/// Every event is sent twice.
+mod relay_replay;
 /// Every instance restarts in turn.
 mod rolling_restart;
+/// Every line is slow.
+mod slow_network;
 
 /// All of them, in the sequence in which `shop drill all` runs them.
 pub(super) const DRILLS: &[Drill] = &[
@@ -43,19 +73,34 @@ pub(super) const DRILLS: &[Drill] = &[
     broker_kill::DRILL,
     broker_pause::DRILL,
     broker_unreachable::DRILL,
+    broker_node_lost::DRILL,
+    broker_nodes_lost::DRILL,
+    long_outage::DRILL,
     broker_wiped::DRILL,
     postgres_stop::DRILL,
     postgres_kill::DRILL,
     postgres_pause::DRILL,
+    database_cut::DRILL,
+    full_disk::DRILL,
+    barista_restored::DRILL,
     payments_down::DRILL,
     payments_slow::DRILL,
     payments_flapping::DRILL,
     payments_reply_lost::DRILL,
     payments_kill::DRILL,
+    payments_pause::DRILL,
     reception_kill::DRILL,
+    reception_pause::DRILL,
     barista_kill::DRILL,
     rolling_restart::DRILL,
     duplicate_delivery::DRILL,
+    relay_replay::DRILL,
+    poison::DRILL,
+    slow_network::DRILL,
+    overload::DRILL,
+    clock_jump::DRILL,
+    collector_gone::DRILL,
+    mayhem::DRILL,
 ];
 
 /// What every drill needs.
@@ -72,7 +117,11 @@ mod prelude {
             scene::{ANSWERED_WITHIN, Scene},
             script::Drill,
         },
-        harness::Line,
+        harness::{Line, UNSENT},
         services::Service,
     };
+
+    /// Counts the events of an outbox that are published.
+    pub(super) const SENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
+        where (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
 }
