@@ -4,8 +4,12 @@ use super::script::Drill;
 
 /// The barista is killed, again and again.
 mod barista_kill;
+/// The barista hangs, and wakes.
+mod barista_pause;
 /// The barista's database is an old copy.
 mod barista_restored;
+/// Kafka comes and goes.
+mod broker_bounced;
 /// Kafka is killed.
 mod broker_kill;
 /// One of three nodes of Kafka is killed.
@@ -18,6 +22,10 @@ mod broker_pause;
 mod broker_stop;
 /// Nobody reaches Kafka, and nobody is told so.
 mod broker_unreachable;
+/// The barista alone does not reach Kafka.
+mod broker_unreachable_barista;
+/// Reception alone does not reach Kafka.
+mod broker_unreachable_reception;
 /// Kafka forgets everything.
 mod broker_wiped;
 /// Clocks are set.
@@ -56,10 +64,14 @@ mod postgres_kill;
 mod postgres_pause;
 /// Postgres stops and comes back.
 mod postgres_stop;
+/// Instances come and go.
+mod rebalance_storm;
 /// Reception is killed, again and again.
 mod reception_kill;
 /// A reception hangs, and wakes.
 mod reception_pause;
+/// Reception's database is an old copy.
+mod reception_restored;
 /// Every event is sent twice.
 mod relay_replay;
 /// Every instance restarts in turn.
@@ -72,7 +84,10 @@ pub(super) const DRILLS: &[Drill] = &[
     broker_stop::DRILL,
     broker_kill::DRILL,
     broker_pause::DRILL,
+    broker_bounced::DRILL,
     broker_unreachable::DRILL,
+    broker_unreachable_reception::DRILL,
+    broker_unreachable_barista::DRILL,
     broker_node_lost::DRILL,
     broker_nodes_lost::DRILL,
     long_outage::DRILL,
@@ -82,6 +97,7 @@ pub(super) const DRILLS: &[Drill] = &[
     postgres_pause::DRILL,
     database_cut::DRILL,
     full_disk::DRILL,
+    reception_restored::DRILL,
     barista_restored::DRILL,
     payments_down::DRILL,
     payments_slow::DRILL,
@@ -92,7 +108,9 @@ pub(super) const DRILLS: &[Drill] = &[
     reception_kill::DRILL,
     reception_pause::DRILL,
     barista_kill::DRILL,
+    barista_pause::DRILL,
     rolling_restart::DRILL,
+    rebalance_storm::DRILL,
     duplicate_delivery::DRILL,
     relay_replay::DRILL,
     poison::DRILL,
