@@ -24,6 +24,8 @@ use crate::{dir::ShopDir, progress::Progress};
 
 /// The drills, a file each.
 mod catalog;
+/// Clocks that can be set.
+mod clocks;
 /// From opening to verdict.
 mod conduct;
 /// Customers who come at a rate.
@@ -100,6 +102,9 @@ pub(crate) struct Settings {
     /// How many come a second
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub(crate) rate: u32,
+    /// libfaketime, for drills that set clocks [default: where Debian's package puts it]
+    #[arg(long, env = "SHOP_FAKETIME", value_name = "PATH")]
+    faketime: Option<PathBuf>,
     /// Write the figures to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
@@ -136,6 +141,10 @@ async fn run_each(drills: &[&Drill], settings: &Settings, folder: &Path) -> Resu
     let (stop, progress) = (lifecycle::stop_on_signals()?, Progress::on_stderr());
     let mut reports: Vec<Report> = Vec::new();
     for drill in drills {
+        if let Err(lacking) = (drill.opening)().possible(settings) {
+            progress.say(&format!("SKIPPED {}: {lacking:#}", drill.name));
+            continue;
+        }
         let conducted = conduct::conduct(drill, settings, folder, &stop, &progress).await?;
         let Some(report) = conducted else {
             bail!("interrupted; everything is healed and gone");

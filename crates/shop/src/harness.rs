@@ -30,7 +30,7 @@ use crate::{
     books,
     customers::{Customer, History},
     fault::Proxy,
-    servers::{Proxied, Servers},
+    servers::{Layout, Proxied, Servers},
     services::Service,
 };
 
@@ -48,6 +48,8 @@ mod lines;
 mod losses;
 /// Waiting for what must come.
 mod patience;
+/// Messages that no service would write.
+mod poison;
 /// How the provider behaves.
 mod provider;
 /// Servers: shared, or for one shop alone.
@@ -75,6 +77,10 @@ pub struct Options {
     /// Services reach Kafka through a proxy that can break: [`Servers::kafka_proxy`]. Implies own
     /// servers, and services as child processes.
     pub kafka_proxy: bool,
+    /// Only this service reaches Kafka through the proxy; the others go round it.
+    pub kafka_proxy_before: Option<Service>,
+    /// How Postgres and Kafka are laid out. Anything but the default implies own servers.
+    pub layout: Layout,
     /// The same before Postgres: [`Servers::postgres_proxy`].
     pub postgres_proxy: bool,
     /// A proxy on each [`Line`] between two parts. Implies own servers, and services as child
@@ -93,7 +99,8 @@ pub struct Options {
 impl Options {
     fn proxied(&self) -> Option<Proxied> {
         let (kafka, postgres) = (self.kafka_proxy, self.postgres_proxy);
-        let own = self.own_servers || self.lines || kafka || postgres;
+        let own = self.own_servers || self.lines || self.layout != Layout::default();
+        let own = own || kafka || postgres;
         own.then_some(Proxied { kafka, postgres })
     }
 
@@ -152,7 +159,7 @@ impl Shop {
             .clone()
             .map_or_else(|| shared::logs(&name), Ok)?;
         let servers = match options.proxied() {
-            Some(proxied) => shared::own(&logs, proxied).await?,
+            Some(proxied) => shared::own(&logs, proxied, options.layout).await?,
             None => shared::shared().await?,
         };
         let topics =

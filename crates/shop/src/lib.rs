@@ -19,6 +19,8 @@ pub mod customers;
 pub mod daemon;
 // Where a shop keeps its state, data and logs.
 pub mod dir;
+// A disk that is small enough to be filled.
+pub mod disk;
 // `shop dlq`: dead letters, looked at, replayed and dropped.
 pub mod dlq;
 // `shop down`: ends everything.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::{Settings, clocks};
 use crate::{
     harness::{self, Hosted, Shop},
     history::History,
@@ -22,6 +23,10 @@ pub(crate) struct Opening {
     options: harness::Options,
     receptions: usize,
     baristas: usize,
+    /// Whose clocks can be set.
+    clocks: Vec<Service>,
+    /// Whether it can be had on this machine; the error says why not.
+    needs: fn() -> Result<()>,
     /// Kafka keeps what it was given, so that the topics are a witness.
     pub(super) log_is_kept: bool,
 }
@@ -37,6 +42,8 @@ impl Default for Opening {
             options: options.with(Service::Barista, "BREW_SCALE", BREW_SCALE),
             receptions: 1,
             baristas: 1,
+            clocks: Vec::new(),
+            needs: || Ok(()),
             log_is_kept: true,
         }
     }
@@ -67,6 +74,24 @@ impl Opening {
         self
     }
 
+    /// With a proxy before Kafka that only this service goes through.
+    pub(crate) fn kafka_proxy_before(mut self, service: Service) -> Self {
+        self.options.kafka_proxy_before = Some(service);
+        self.kafka_proxy()
+    }
+
+    /// With a Kafka of so many nodes.
+    pub(crate) fn kafka_nodes(mut self, nodes: usize) -> Self {
+        self.options.layout.kafka_nodes = nodes;
+        self
+    }
+
+    /// With a Postgres whose data lie on a disk of so many megabytes.
+    pub(crate) fn postgres_disk(mut self, megabytes: u32) -> Self {
+        self.options.layout.postgres_disk = Some(megabytes);
+        self
+    }
+
     /// With a proxy on each line: to payments, and from each service to its database.
     pub(crate) fn lines(mut self) -> Self {
         self.options.lines = true;
@@ -79,18 +104,44 @@ impl Opening {
         self
     }
 
+    /// With a clock for a service that can be set.
+    pub(crate) fn clock_of(mut self, service: Service) -> Self {
+        self.clocks.push(service);
+        self
+    }
+
+    /// With something that not every machine has.
+    pub(crate) fn needs(mut self, needs: fn() -> Result<()>) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// An error if it cannot be had on this machine.
+    pub(super) fn possible(&self, settings: &Settings) -> Result<()> {
+        if !self.clocks.is_empty() {
+            clocks::library(settings)?;
+        }
+        (self.needs)()
+    }
+
     /// Opens it. `endpoint` is where the services send what they measure.
     pub(super) async fn open(
         mut self,
         history: History,
         logs: &Path,
         endpoint: &str,
+        settings: &Settings,
     ) -> Result<(Shop, Vec<(Service, Hosted)>)> {
         for service in Service::ALL {
             let metrics = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
             let every = "OTEL_METRIC_EXPORT_INTERVAL";
             let options = self.options.with(service, metrics, endpoint);
             self.options = options.with(service, every, EXPORT_EVERY);
+        }
+        for service in self.clocks {
+            for (name, value) in clocks::settings(service, logs, settings)? {
+                self.options = self.options.with(service, name, value);
+            }
         }
         self.options.logs = Some(logs.to_owned());
         self.options.history = history;

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -23,14 +23,13 @@ use tokio::{
 
 use super::{
     Settings,
-    crowd::Crowd,
     meters::Meters,
     notes::{Bite, Claim, Noted, Notes},
     opening::Opening,
     watching::Watching,
 };
 use crate::{
-    harness::{Hosted, Shop},
+    harness::{self, Hosted, Shop},
     history::{Call, History},
     services::Service,
 };
@@ -41,11 +40,18 @@ mod calls;
 mod ending;
 /// Faults that more than one drill injects.
 mod faults;
+/// What is asked of databases and of Kafka itself.
+mod looks;
+/// More customers than usual.
+mod rush;
 /// What an onlooker has seen.
 mod seen;
+/// What can be broken, to be drawn.
+mod troubles;
 
 pub(crate) use calls::Calls;
 pub(super) use ending::Ended;
+pub(crate) use troubles::Trouble;
 
 /// The share of the time in which nothing is broken yet.
 const STEADY: f64 = 0.25;
@@ -53,15 +59,20 @@ const STEADY: f64 = 0.25;
 const BROKEN: f64 = 0.4;
 /// A call that takes longer has waited for its deadline, which customers set to five seconds.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
-/// How long something may take that a drill waits for.
+/// How long something may take that a drill waits for; `SHOP_PATIENCE` if that is longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+fn patience() -> Duration {
+    harness::patience().max(PATIENCE)
+}
 
 /// An open shop with customers in it.
 pub(crate) struct Scene {
     /// The shop.
     pub(crate) shop: Shop,
     others: Vec<(Service, Hosted)>,
+    logs: PathBuf,
     pub(super) settings: Settings,
     history: History,
     began: Instant,
@@ -84,13 +95,14 @@ impl Scene {
         let (began, _) = history.began().context("it is recorded")?;
         let meters = Meters::open().await?;
         let logs = folder.join("logs");
-        let opened = opening.open(history.clone(), &logs, &meters.endpoint);
+        let opened = opening.open(history.clone(), &logs, &meters.endpoint, &settings);
         let (shop, others) = opened.await?;
         Ok(Self {
             watching: Watching::start(&shop, began),
             dice: Mutex::new(StdRng::seed_from_u64(settings.seed)),
             shop,
             others,
+            logs,
             settings,
             history,
             began,
@@ -107,12 +119,7 @@ impl Scene {
     /// order is READY: what is ill before anything is broken proves nothing.
     pub(crate) async fn steady(&self) -> Result<()> {
         self.does("steady: customers come");
-        let crowd = Crowd {
-            urls: self.all(Service::Reception).map(Hosted::url).collect(),
-            rate: self.settings.rate,
-            seed: self.settings.seed,
-            history: self.history.clone(),
-        };
+        let crowd = self.crowd(self.settings.rate);
         self.came.get_or_init(Instant::now);
         let coming = crowd.come(self.leave.clone());
         self.customers.lock().await.spawn(coming);
@@ -199,15 +206,16 @@ impl Scene {
         what: &str,
         mut look: impl AsyncFnMut() -> Result<bool>,
     ) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = patience();
+        let deadline = Instant::now() + patience;
         loop {
             let seen = look().await;
             match seen {
                 Ok(true) => return Ok(()),
                 Ok(false) | Err(_) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
-                Ok(false) => bail!("waited {PATIENCE:?} for {what}"),
+                Ok(false) => bail!("waited {patience:?} for {what}"),
                 Err(error) => {
-                    return Err(error).with_context(|| format!("waited {PATIENCE:?} for {what}"));
+                    return Err(error).with_context(|| format!("waited {patience:?} for {what}"));
                 }
             }
         }
@@ -226,12 +234,7 @@ impl Scene {
 
     /// How many orders or tickets are there, by a question that counts.
     pub(crate) async fn count(&self, service: Service, question: &'static str) -> Result<u64> {
-        let ledgers = self.shop.ledgers();
-        let pool = match service {
-            Service::Reception => ledgers.reception,
-            Service::Barista => ledgers.barista,
-            Service::Payments => ledgers.payments,
-        };
+        let pool = self.pool(service);
         let count: i64 = sqlx::query_scalar(question).fetch_one(&pool).await?;
         Ok(u64::try_from(count)?)
     }

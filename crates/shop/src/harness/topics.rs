@@ -19,9 +19,10 @@ use super::{patience::patience, wiring::PARTITIONS};
 use crate::servers::Servers;
 
 pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()> {
+    let replicas = i32::try_from(servers.kafka_nodes().count())?;
     let new = topics
         .each_ref()
-        .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
+        .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(replicas)));
     let created = ask(servers, async |admin| {
         admin.create_topics(&new, &options()).await
     });

@@ -27,19 +27,28 @@ impl Wiring<'_> {
     }
 
     pub(super) fn barista(&self, databases: &Databases) -> Result<Hosted> {
-        let settings = [self.messaging(), vec![("BREW_SCALE", "0".to_owned())]].concat();
+        let messaging = self.messaging(Service::Barista);
+        let settings = [messaging, vec![("BREW_SCALE", "0".to_owned())]].concat();
         self.hosted(Service::Barista, &databases.barista, settings)
     }
 
     pub(super) fn reception(&self, databases: &Databases, payments_url: String) -> Result<Hosted> {
-        let settings = [self.messaging(), vec![("PAYMENTS_URL", payments_url)]].concat();
+        let messaging = self.messaging(Service::Reception);
+        let settings = [messaging, vec![("PAYMENTS_URL", payments_url)]].concat();
         self.hosted(Service::Reception, &databases.reception, settings)
     }
 
-    fn messaging(&self) -> Vec<(&'static str, String)> {
+    fn messaging(&self, service: Service) -> Vec<(&'static str, String)> {
+        let before = self.options.kafka_proxy_before;
+        let brokers = match before.is_none_or(|before| before == service) {
+            true => self.servers.kafka_brokers(),
+            false => self.servers.kafka_direct(),
+        };
+        let replicas = self.servers.kafka_nodes().count();
         vec![
-            ("KAFKA_BROKERS", self.servers.kafka_brokers().to_owned()),
+            ("KAFKA_BROKERS", brokers.to_owned()),
             ("TOPIC_PARTITIONS", PARTITIONS.to_string()),
+            ("TOPIC_REPLICATION", replicas.to_string()),
             ("ORDERS_TOPIC", topic(proto::ORDERS_TOPIC, self.name)),
             ("TICKETS_TOPIC", topic(proto::TICKETS_TOPIC, self.name)),
         ]

@@ -33,6 +33,23 @@ impl Calls {
         self.count(Outcome::Unknown)
     }
 
+    /// Those that were answered OK.
+    pub(crate) fn oks(&self) -> Self {
+        self.only(|call| call.outcome() == Outcome::Ok)
+    }
+
+    /// Those for which there was no place.
+    pub(crate) fn refused(&self) -> Self {
+        self.only(|call| {
+            let answer = call.answer.as_ref();
+            answer.is_some_and(|answer| answer.code == "RESOURCE_EXHAUSTED")
+        })
+    }
+
+    fn only(&self, which: impl Fn(&Call) -> bool) -> Self {
+        Self(self.0.iter().filter(|call| which(call)).cloned().collect())
+    }
+
     /// How often the most patient customer asked.
     pub(crate) fn most_tries(&self) -> usize {
         let mut tries: HashMap<&str, usize> = HashMap::new();
@@ -54,9 +71,18 @@ impl Calls {
 
     /// What the calls took of which 99 in a hundred were quicker.
     pub(crate) fn p99(&self) -> Duration {
+        self.quantile(99)
+    }
+
+    /// What half of them took less than.
+    pub(crate) fn median(&self) -> Duration {
+        self.quantile(50)
+    }
+
+    fn quantile(&self, percent: usize) -> Duration {
         let mut took: Vec<Duration> = self.0.iter().filter_map(Call::took).collect();
         took.sort_unstable();
-        let at = (took.len() * 99).div_ceil(100).saturating_sub(1);
+        let at = (took.len() * percent).div_ceil(100).saturating_sub(1);
         took.get(at).copied().unwrap_or_default()
     }
 

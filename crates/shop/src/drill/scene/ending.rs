@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::{LOOK_EVERY, PATIENCE, STEADY, Scene};
+use super::{LOOK_EVERY, STEADY, Scene, patience};
 use crate::{
     books::{self, Books, topics},
     harness::InFlight,
@@ -48,18 +48,19 @@ impl Scene {
     /// Waits until nothing is in flight. Patience begins anew whenever something has moved.
     pub(in crate::drill) async fn drains(&self) -> Result<()> {
         self.does("draining");
-        let (mut left, mut deadline) = (None, Instant::now() + PATIENCE);
+        let patience = patience();
+        let (mut left, mut deadline) = (None, Instant::now() + patience);
         loop {
             let now = self.shop.in_flight().await?;
             if now == InFlight::default() {
                 return Ok(());
             }
             if left.replace(now) != Some(now) {
-                deadline = Instant::now() + PATIENCE;
+                deadline = Instant::now() + patience;
             }
             ensure!(
                 Instant::now() < deadline,
-                "nothing has moved for {PATIENCE:?}, and this is still in flight: {now:?}"
+                "nothing has moved for {patience:?}, and this is still in flight: {now:?}"
             );
             sleep(LOOK_EVERY).await;
         }

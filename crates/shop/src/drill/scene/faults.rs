@@ -8,12 +8,17 @@ use rand::{Rng as _, seq::IteratorRandom as _};
 use tokio::time::sleep;
 
 use super::{BROKEN, Scene};
-use crate::services::Service;
+use crate::{drill::clocks, services::Service};
 
 /// How long the provider may take to hear how it is to behave.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Scene {
+    /// Sets the clock of a service that was opened with one.
+    pub(crate) fn sets_clock(&self, service: Service, to: &str) -> Result<()> {
+        clocks::set(&self.logs, service, to)
+    }
+
     /// Tells the provider how to misbehave, in place of what it was told before; nothing: to behave.
     pub(crate) async fn tell_payments(
         &self,
