@@ -163,7 +163,6 @@ async fn a_transaction_that_is_given_up_while_it_begins_is_open_for_nobody_else(
     proxy.delay(Duration::from_millis(50));
     let given_up = timeout(Duration::from_millis(20), postgres::begin(&pool)).await;
     assert!(given_up.is_err(), "it takes longer");
-    proxy.heal();
     eventually("the place to be free", async || pool.acquire().await).await;
     write(&pool, "insert into written default values").await;
     // Seen by another one, so it is committed.
