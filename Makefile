@@ -3,10 +3,10 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help up down order status books test test-jaeger lint fmt verify bench tools build
+.PHONY: help up down order status books test test-jaeger test-alerts lint fmt verify bench tools build
 
 help: ## What there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 up: build ## Open the shop in the background, order a coffee, show where everything is
 	@$(SHOP) up --detach --quiet
@@ -31,12 +31,17 @@ test: build ## All tests, against a real Kafka and Postgres of their own
 test-jaeger: build ## Traces as a real Jaeger shows them; the first time it is built, in five minutes
 	@deploy/local/test-jaeger.sh
 
-lint: tools ## Format, clippy, docs; contracts and licenses where buf and cargo-deny are installed
+test-alerts: build ## Every dashboard query and alert on a real Prometheus, which takes 5 minutes to build
+	@deploy/prometheus/build.sh && $(CARGO) test --locked --test shop alerts -- --ignored --nocapture
+
+lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, cargo-deny and promtool are installed
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	@deploy/local/optional.sh buf lint
 	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
+	@deploy/local/optional.sh promtool check rules deploy/alerts/coffeeshop.rules.yml
+	@deploy/local/optional.sh promtool test rules deploy/alerts/coffeeshop.test.yml
 
 verify: lint test ## What CI runs
 

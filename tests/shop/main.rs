@@ -4,6 +4,8 @@
 //! about, no acknowledged order may be lost, made twice or charged twice in it. A machine that is slow
 //! needs `SHOP_PATIENCE`; to see what services log, set `RUST_LOG` and `--nocapture`.
 
+// Dashboards show something, and alerts fire and clear.
+mod alerts;
 // What is wrong with a request is said in one answer.
 mod bad_input;
 // The books see what is wrong.
@@ -88,6 +90,8 @@ mod post;
 mod privacy;
 // Whatever dies, every acknowledged order is made once and charged once.
 mod processes;
+// A Prometheus that hears the shop.
+mod prometheus;
 // Messages that no client of ours would write.
 mod raw_produce;
 // Money goes back once, and all of it.
@@ -96,6 +100,10 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// What is measured is what the docs say.
+mod telemetry_metrics;
+// Every name that is exported is listed, and the other way round.
+mod telemetry_names;
 // One order is one trace, whatever breaks.
 mod traces;
 // An order that cannot be made fails, and its money is owed.

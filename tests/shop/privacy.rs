@@ -203,6 +203,7 @@ async fn told(shop: &Shop, collector: &Collector) -> Vec<Told> {
     let exports = [
         ("spans", collector.spans()),
         ("metrics", collector.metrics()),
+        ("logs", collector.logs()),
     ];
     for (by, exports) in exports {
         let by = by.to_owned();
@@ -227,6 +228,7 @@ fn seen_everywhere(told: &[Told], order: &Order) {
         assert!(found(by, "\"level\":\"DEBUG\""), "nothing is heard of {by}");
     }
     assert!(found("metrics", "coffeeshop."), "nothing is measured");
+    assert!(found("logs", "DEBUG"), "no line is exported");
 }
 
 /// Key, value and headers.
@@ -245,7 +247,8 @@ fn bytes(message: &OwnedMessage) -> Vec<u8> {
     bytes
 }
 
-fn log_of(shop: &Shop, service: Service) -> Vec<u8> {
+/// What a service has printed.
+pub fn log_of(shop: &Shop, service: Service) -> Vec<u8> {
     let dir = ShopDir::find(&dir::Options::default()).expect("services log there");
     let port = shop.service(service).address().port();
     let name = format!("{}-{port}.log", service.name());

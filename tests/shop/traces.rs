@@ -5,14 +5,17 @@ use crate::{
     guarantee_dead_letters::{mend, only_letter, park_an_order, replay},
     open_with,
 };
-use proto::reception::v1::{CancelOrderRequest, Order, OrderState, RefundState};
+use proto::reception::v1::{
+    CancelOrderRequest, CollectOrderRequest, Order, OrderState, RefundState,
+};
 use shop::{
     customers::{espresso, latte},
     harness::{Collector, Options, Shop, eventually},
     services::Service,
-    traces::Tree,
+    traces::{TraceId, Tree},
 };
 use std::time::Duration;
+use telemetry::semconv::{self, outcome};
 use tokio::time::sleep;
 
 /// How long what is taken away is away: longer than anything that is not an outage.
@@ -44,6 +47,13 @@ async fn an_order_is_one_tree_from_place_order_to_ready() {
     services.sort_unstable();
     services.dedup();
     assert_eq!(services, ["barista", "payments", "reception"]);
+    for process in tree.spans() {
+        if process.short_name().starts_with("process ") {
+            assert_eq!(process.attributes[semconv::INBOX_OUTCOME], outcome::DONE);
+            let creates = process.links.iter().map(|link| Some(&link.span_id));
+            assert!(creates.eq([process.parent.as_ref()]), "{process:?}");
+        }
+    }
     shop.close().await;
 }
 
@@ -71,6 +81,14 @@ async fn an_order_placed_while_kafka_was_away_shows_how_long_it_waited() {
         .map(|span| span.duration())
         .collect();
     assert!(sent.len() == 1 && sent[0] >= OUTAGE, "{sent:?}");
+    // No order is the parent of a batch.
+    let trace = shop.trace_of(&order.order_id).await;
+    linked_to(
+        &collector,
+        &trace,
+        &format!("send_batch {}", shop.orders_topic()),
+    )
+    .await;
     shop.close().await;
 }
 
@@ -140,11 +158,24 @@ async fn a_refund_stays_in_the_tree_of_its_order_and_the_wish_is_linked_to_it() 
     let refunded = ["PlaceOrder > settle > Refund > Refund"];
     tree(&shop, &collector, &order, &refunded).await;
     let trace = shop.trace_of(&order.order_id).await;
-    let linked = collector.linked(&trace);
-    assert!(
-        linked.iter().any(|span| span.short_name() == "CancelOrder"),
-        "{linked:?}"
-    );
+    linked_to(&collector, &trace, "CancelOrder").await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn collecting_an_order_is_a_trace_of_its_own_that_is_linked_to_it() {
+    let (shop, collector) = open(Options::default()).await;
+    let order = shop.place(espresso()).await;
+    shop.until_ready(&order).await;
+    let order_id = order.order_id.clone();
+    let request = CollectOrderRequest { order_id };
+    let collected = shop.reception_client().collect_order(request).await;
+    collected.expect("it is ready");
+
+    let tree = tree(&shop, &collector, &order, &PLAIN).await;
+    assert!(tree.named("CollectOrder").is_empty());
+    let trace = shop.trace_of(&order.order_id).await;
+    linked_to(&collector, &trace, "CollectOrder").await;
     shop.close().await;
 }
 
@@ -164,8 +195,18 @@ async fn a_dead_letter_that_was_replayed_stays_in_the_tree_of_its_order() {
     shop.close().await;
 }
 
+/// Waits for a span of another trace that is linked to this one.
+async fn linked_to(collector: &Collector, trace: &TraceId, name: &str) {
+    eventually(name, async || {
+        let linked = collector.linked(trace);
+        let found = linked.iter().any(|span| span.short_name() == name);
+        found.then_some(()).ok_or(linked)
+    })
+    .await;
+}
+
 /// A shop of processes, and what they export.
-async fn open(options: Options) -> (Shop, Collector) {
+pub async fn open(options: Options) -> (Shop, Collector) {
     let collector = Collector::open().await;
     let mut options = Options {
         processes: true,

@@ -58,7 +58,7 @@ enum Afterwards {
 }
 
 #[rustfmt::skip] // A table.
-const TABLE: [Row; 23] = {
+const TABLE: [Row; 24] = {
     use Afterwards::{Made, Nothing, Over, Waits};
     use Code::{ResourceExhausted, Unavailable};
     use Fault::*;
@@ -89,6 +89,7 @@ const TABLE: [Row; 23] = {
     row("barista: its Postgres",                     DatabaseOf(Service::Barista),    orders(&[Paid]),            SOON,        Waits),
     row("too much load",                             AllPlacesTaken,                  OVERLOADED,                 AT_ONCE,     Nothing),
     row("collector: gone",                           CollectorGone,                   orders(&[Paid]),            SOON,        Made),
+    row("collector: silent",                         CollectorSilent,                 orders(&[Paid]),            SOON,        Made),
     ]
 };
 
@@ -138,6 +139,8 @@ const fn row(
     }
 }
 
+const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+
 #[tokio::test]
 async fn whatever_is_down_callers_are_told_the_truth_in_time_and_no_order_is_lost() {
     let mut scene = open().await;
@@ -152,14 +155,19 @@ async fn whatever_is_down_callers_are_told_the_truth_in_time_and_no_order_is_los
 }
 
 async fn open() -> Scene {
-    let collector = Collector::open().await;
+    let (collector, measured) = (Collector::open().await, Collector::open().await);
     let mut options = Options {
         processes: true,
         postgres_proxy: true,
         ..Options::default()
     };
     for service in Service::ALL {
-        options = options.with(service, "OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint);
+        options = options
+            .with(service, "OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
+            // What is dropped is counted where somebody still listens.
+            .with(service, METRICS_ENDPOINT, &measured.endpoint)
+            .with(service, "OTEL_METRIC_EXPORT_INTERVAL", "500")
+            .with(service, "OTEL_EXPORTER_OTLP_TIMEOUT", "1000");
     }
     let options = options
         .with(
@@ -169,7 +177,7 @@ async fn open() -> Scene {
         )
         .with(Service::Reception, "CIRCUIT_PAUSE", "5s")
         .with(Service::Reception, "CIRCUIT_LONGEST_PAUSE", "5s");
-    Scene::new(open_with(options).await, collector)
+    Scene::new(open_with(options).await, collector, measured)
 }
 
 impl Row {

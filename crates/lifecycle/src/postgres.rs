@@ -11,6 +11,11 @@
 //! that sqlx makes when it comes back keeps its place until TCP gives up. Needs PostgreSQL 17
 //! for `transaction_timeout`; an older server refuses the connection.
 
+/// How busy a pool is.
+mod watch;
+
+pub use watch::watch;
+
 use crate::Stop;
 use anyhow::{Context as _, bail};
 use sqlx::{

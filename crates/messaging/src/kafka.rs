@@ -1,5 +1,8 @@
 //! Every setting of every Kafka client, each with its reason.
 
+/// What librdkafka says of itself.
+mod statistics;
+
 use anyhow::Context as _;
 use rdkafka::{
     ClientConfig, ClientContext,
@@ -8,7 +11,9 @@ use rdkafka::{
     consumer::{BaseConsumer, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::FutureProducer,
+    statistics::Statistics,
 };
+use statistics::Told;
 use std::{
     sync::{
         Arc,
@@ -83,9 +88,11 @@ impl Options {
         config.set("queue.buffering.max.messages", "20000");
         // Built in; snapshots of like orders compress well.
         config.set("compression.type", "lz4");
+        config.set("statistics.interval.ms", statistics::INTERVAL_MS);
         config
             .create_with_context(Context {
                 outage: Some(outage),
+                told: Some(Told::default()),
             })
             .context("creating the Kafka producer")
     }
@@ -110,9 +117,11 @@ impl Options {
         // The default lets 64 MiB a partition wait in memory.
         config.set("queued.max.messages.kbytes", "8192");
         config.set("fetch.wait.max.ms", "100");
+        config.set("statistics.interval.ms", statistics::INTERVAL_MS);
         config
             .create_with_context(Context {
                 outage: Some(outage),
+                told: Some(Told::consumer(group)),
             })
             .context("creating the Kafka consumer")
     }
@@ -122,15 +131,13 @@ impl Options {
         let mut config = self.client();
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
-        config.create_with_context(Context { outage: None })
+        config.create_with_context(Context::default())
     }
 
     /// Creates a topic unless it is there. Topics are never created by a first use:
     /// that would be with the broker's defaults.
     pub(crate) async fn ensure_topic(&self, topic: &str) -> Result<(), KafkaError> {
-        let admin: AdminClient<Context> = self
-            .client()
-            .create_with_context(Context { outage: None })?;
+        let admin: AdminClient<Context> = self.client().create_with_context(Context::default())?;
         let retention = self.topic_retention.as_millis().to_string();
         let segment = SEGMENT.as_millis().to_string();
         let in_sync = if self.topic_replication >= 3 {
@@ -164,9 +171,7 @@ impl Options {
 
     /// How long Kafka may keep a message of a topic, as it says itself; absent if for ever.
     pub(crate) async fn longest_stay(&self, topic: &str) -> Result<Option<Duration>, KafkaError> {
-        let admin: AdminClient<Context> = self
-            .client()
-            .create_with_context(Context { outage: None })?;
+        let admin: AdminClient<Context> = self.client().create_with_context(Context::default())?;
         let patience = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
         let topic = [ResourceSpecifier::Topic(topic)];
         let described = admin.describe_configs(&topic, &patience).await;
@@ -219,9 +224,12 @@ impl Outage {
 ///
 /// librdkafka reports every failed connection attempt, one a second for as long as
 /// the broker is away.
+#[derive(Default)]
 pub struct Context {
     /// Absent for short-lived clients: their callers report.
     outage: Option<Outage>,
+    /// Absent for the same.
+    told: Option<Told>,
 }
 
 impl ClientContext for Context {
@@ -232,6 +240,12 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if let Some(outage) = &self.outage {
             outage.begins(&error, reason);
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if let Some(told) = &self.told {
+            told.hears(&statistics);
         }
     }
 }

@@ -9,7 +9,7 @@
 //! lease is gone may still send. It cannot move the cursor (the epoch is not its
 //! own any more), so what it sends are duplicates, never gaps.
 
-use crate::outbox::PARTS;
+use crate::{metrics, outbox::PARTS};
 use lifecycle::postgres::bounded;
 use sqlx::{PgPool, postgres::types::PgInterval};
 use std::{pin::pin, time::Duration};
@@ -69,13 +69,16 @@ impl Leases {
     async fn balance(&self) -> sqlx::Result<()> {
         let mut tx = self.pool.begin().await?;
         let fair = self.beat(&mut tx).await?;
-        let held = self.renew_in(&mut tx).await?;
+        let mut held = self.renew_in(&mut tx).await?;
         if held > fair {
             self.give_up(&mut tx, held - fair).await?;
+            held = fair;
         } else if held < fair {
-            self.take(&mut tx, fair - held).await?;
+            held += self.take(&mut tx, fair - held).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        metrics::leases(held);
+        Ok(())
     }
 
     /// Leaves a heartbeat and counts the living. Returns the fair share in parts.
@@ -116,8 +119,8 @@ impl Leases {
         Ok(i64::try_from(renewed.rows_affected()).unwrap_or(i64::MAX))
     }
 
-    async fn take(&self, conn: &mut sqlx::PgConnection, count: i64) -> sqlx::Result<()> {
-        sqlx::query(
+    async fn take(&self, conn: &mut sqlx::PgConnection, count: i64) -> sqlx::Result<i64> {
+        let taken = sqlx::query(
             "update outbox_parts set owner = $1, epoch = epoch + 1, lease_expire_time = now() + $2 \
              where part in (select part from outbox_parts where lease_expire_time <= now() \
                             order by part limit $3 for update skip locked)",
@@ -127,7 +130,7 @@ impl Leases {
         .bind(count)
         .execute(conn)
         .await?;
-        Ok(())
+        Ok(i64::try_from(taken.rows_affected()).unwrap_or(i64::MAX))
     }
 
     async fn give_up(&self, conn: &mut sqlx::PgConnection, count: i64) -> sqlx::Result<()> {
@@ -151,7 +154,9 @@ impl Leases {
             .bind(self.owner)
             .execute(&mut *tx)
             .await?;
-        tx.commit().await
+        tx.commit().await?;
+        metrics::leases(0);
+        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@
 use crate::inbox::Processed;
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Gauge},
+    metrics::{Counter, Gauge, Histogram, Meter},
 };
 use std::{sync::LazyLock, time::Duration};
+use telemetry::semconv::metrics as names;
 
 /// What waits in an outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,6 +21,8 @@ pub(crate) struct Backlog {
     pub(crate) age: Duration,
     /// How long the oldest has waited that no relay may read yet.
     pub(crate) horizon_age: Duration,
+    /// Messages that are parked; no more than are counted.
+    pub(crate) dead_letters: u64,
 }
 
 static OUTBOX: LazyLock<Outbox> = LazyLock::new(Outbox::new);
@@ -29,6 +32,9 @@ struct Outbox {
     unsent: Gauge<u64>,
     unsent_age: Gauge<f64>,
     horizon_age: Gauge<f64>,
+    dead_letters: Gauge<u64>,
+    batch_size: Histogram<f64>,
+    leases: Gauge<u64>,
     refused: Counter<u64>,
     fenced: Counter<u64>,
 }
@@ -43,56 +49,35 @@ struct Inbox {
 
 impl Outbox {
     fn new() -> Self {
+        let meter = meter();
         Self {
-            unsent: meter()
-                .u64_gauge("coffeeshop.outbox.unsent")
-                .with_unit("{event}")
-                .with_description("Committed events that are not sent, counted up to a limit")
-                .build(),
-            unsent_age: meter()
-                .f64_gauge("coffeeshop.outbox.unsent.age")
-                .with_unit("s")
-                .with_description("How long the oldest unsent event has waited")
-                .build(),
-            horizon_age: meter()
-                .f64_gauge("coffeeshop.outbox.horizon.age")
-                .with_unit("s")
-                .with_description("How long events have waited for an older transaction to end")
-                .build(),
-            refused: events(
-                "coffeeshop.outbox.refused",
-                "Parked: Kafka refuses them for good",
-            ),
-            fenced: events(
-                "coffeeshop.outbox.fenced",
-                "Sent after their part had changed hands: duplicates",
-            ),
+            unsent: names::OUTBOX_UNSENT.gauge(&meter),
+            unsent_age: names::OUTBOX_UNSENT_AGE.seconds(&meter),
+            horizon_age: names::OUTBOX_HORIZON_AGE.seconds(&meter),
+            dead_letters: names::DEAD_LETTERS.gauge(&meter),
+            batch_size: names::OUTBOX_BATCH_SIZE.histogram(&meter, names::EVENTS),
+            leases: names::OUTBOX_LEASES.gauge(&meter),
+            refused: names::OUTBOX_REFUSED.counter(&meter),
+            fenced: names::OUTBOX_FENCED.counter(&meter),
         }
     }
 }
 
 impl Inbox {
     fn new() -> Self {
+        let meter = meter();
         Self {
-            done: events("coffeeshop.inbox.done", "Had their effect"),
-            duplicates: events("coffeeshop.inbox.duplicates", "Were known by their id"),
-            absorbed: events("coffeeshop.inbox.absorbed", "Needed no effect"),
-            dead_letters: events("coffeeshop.inbox.dead_letters", "Were parked"),
-            held_back: events("coffeeshop.inbox.held_back", "Were put back for later"),
+            done: names::INBOX_DONE.counter(&meter),
+            duplicates: names::INBOX_DUPLICATES.counter(&meter),
+            absorbed: names::INBOX_ABSORBED.counter(&meter),
+            dead_letters: names::INBOX_DEAD_LETTERS.counter(&meter),
+            held_back: names::INBOX_HELD_BACK.counter(&meter),
         }
     }
 }
 
-fn meter() -> opentelemetry::metrics::Meter {
+fn meter() -> Meter {
     global::meter("coffeeshop.messaging")
-}
-
-fn events(name: &'static str, description: &'static str) -> Counter<u64> {
-    meter()
-        .u64_counter(name)
-        .with_unit("{event}")
-        .with_description(description)
-        .build()
 }
 
 /// What a batch of an inbox did.
@@ -106,19 +91,42 @@ pub(crate) fn inbox(consumer: &'static str, processed: &Processed) {
         (&INBOX.held_back, processed.held_back),
     ];
     for (counter, count) in counts {
+        // Also of nothing: a rate needs a zero to rise from.
         counter.add(count as u64, &consumer);
     }
 }
 
-/// What a batch of a relay did that it should not have to: events parked because Kafka
-/// will never take them, and events sent although their part had changed hands.
-pub(crate) fn published(topic: &str, refused: usize, fenced: usize) {
-    // Nearly always: not worth an allocation per batch.
-    if refused + fenced > 0 {
+/// A relay's, with its topic: made once, so that a batch costs no allocation.
+pub(crate) struct Relayed {
+    topic: [KeyValue; 1],
+}
+
+impl Relayed {
+    pub(crate) fn new(topic: &str) -> Self {
         let topic = [destination(topic)];
-        OUTBOX.refused.add(refused as u64, &topic);
-        OUTBOX.fenced.add(fenced as u64, &topic);
+        // What is seldom counted is there from the start: a rate needs a zero to rise from.
+        OUTBOX.refused.add(0, &topic);
+        OUTBOX.fenced.add(0, &topic);
+        Self { topic }
     }
+
+    /// What a batch came to: events that Kafka has acknowledged, events parked because Kafka will
+    /// never take them, and events sent although their part had changed hands.
+    pub(crate) fn published(&self, acknowledged: usize, refused: usize, fenced: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch has a few thousand")]
+        OUTBOX.batch_size.record(acknowledged as f64, &self.topic);
+        if refused + fenced > 0 {
+            OUTBOX.refused.add(refused as u64, &self.topic);
+            OUTBOX.fenced.add(fenced as u64, &self.topic);
+        }
+    }
+}
+
+/// How many parts of the outbox this process publishes.
+pub(crate) fn leases(parts: i64) {
+    OUTBOX
+        .leases
+        .record(u64::try_from(parts).unwrap_or_default(), &[]);
 }
 
 /// What waits in the outbox.
@@ -129,6 +137,7 @@ pub(crate) fn backlog(topic: &str, backlog: &Backlog) {
     OUTBOX
         .horizon_age
         .record(backlog.horizon_age.as_secs_f64(), &topic);
+    OUTBOX.dead_letters.record(backlog.dead_letters, &[]);
 }
 
 fn destination(topic: &str) -> KeyValue {

@@ -26,7 +26,7 @@ mod watch;
 use crate::{
     kafka,
     lease::Leases,
-    metrics,
+    metrics::Relayed,
     outbox::Waker,
     spans::{Sending, Steps},
 };
@@ -81,6 +81,7 @@ pub struct Relay {
     waker: Waker,
     leases: Leases,
     batch: i64,
+    relayed: Relayed,
     steps: Steps,
 }
 
@@ -141,6 +142,7 @@ impl Relay {
         Ok(Self {
             leases: Leases::new(pool.clone(), options.outbox_lease),
             batch: options.outbox_batch,
+            relayed: Relayed::new(&topic),
             sender: Sender::new(kafka, source, topic)?,
             pool,
             waker,
@@ -219,9 +221,10 @@ impl Relay {
                 "published events of parts that changed hands meanwhile"
             );
         }
-        metrics::published(topic, parked, fenced);
+        let acknowledged = settled.acknowledged();
+        self.relayed.published(acknowledged, parked, fenced);
         Published {
-            acknowledged: settled.acknowledged(),
+            acknowledged,
             fenced,
             parked,
         }

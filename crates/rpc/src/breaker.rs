@@ -148,7 +148,7 @@ impl Breaker {
     /// A closed one before the service of that name. A probe of which nothing is heard for
     /// `probe_timeout`, which is longer than a call can take, is given up.
     pub fn new(name: &'static str, options: &Options, probe_timeout: Duration) -> Self {
-        metrics::state(name, State::Closed);
+        metrics::begin(name);
         Self(Arc::new(Shared {
             name,
             inner: Mutex::new(Inner {

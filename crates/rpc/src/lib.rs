@@ -22,6 +22,8 @@ mod calls;
 pub mod client;
 /// How long the caller still waits.
 pub mod deadline;
+// What is measured of calls.
+mod metrics;
 // Errors that tonic makes, in the form of ours.
 mod normalize;
 /// What is around every call to another service.

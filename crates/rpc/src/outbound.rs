@@ -14,7 +14,9 @@ mod retry;
 
 use crate::{
     breaker::{self, Breaker, Outcome, outcome},
-    client, deadline, status,
+    client, deadline,
+    metrics::Measured,
+    status,
 };
 use anyhow::ensure;
 use retry::{Retries, Throttle};
@@ -161,6 +163,7 @@ impl Outbound {
         // Trace: outermost, so that one span shows the whole wait, tries and pauses included, and
         // what the layers below say is said in it.
         let span = client_span(method, &self.0.server);
+        let mut measured = Measured::client(method);
         let call = Call {
             message,
             // Deadline: a point in time, before anything takes some. No timer of its own: below,
@@ -170,6 +173,7 @@ impl Outbound {
         };
         let answer = self.0.retried(&call).instrument(span.clone()).await;
         record(&span, answer.as_ref().err());
+        measured.ended(answer.as_ref().err().map_or(Code::Ok, Status::code));
         answer
     }
 }

@@ -5,7 +5,7 @@
 //! tonic alone would wait for its clients, and a silent one can hold it for ever; so the
 //! drain waits for *calls*, at most `grace`, and cuts off those that are left.
 
-use crate::{calls, calls::Calls, deadline, normalize, trace};
+use crate::{calls, calls::Calls, deadline, metrics, normalize, trace};
 use anyhow::{Context as _, ensure};
 use axum::middleware::{from_fn, from_fn_with_state};
 use lifecycle::Stop;
@@ -138,7 +138,8 @@ async fn serve(
     let layers = ServiceBuilder::new()
         // Outermost and not async: see there.
         .map_request(deadline::note)
-        // Around the rest, so that it sees the status that the caller gets.
+        // Around the rest, so that both see the status that the caller gets.
+        .layer(from_fn(metrics::layer))
         .layer(from_fn(trace::layer))
         // Inside the span: a call that is cut off shows in it.
         .layer(from_fn_with_state(calls.clone(), calls::layer))

@@ -16,6 +16,8 @@ mod logs;
 mod metrics;
 // Where all of it goes.
 mod otlp;
+// What a process takes of its machine.
+mod process;
 /// A span's identity as strings.
 pub mod propagation;
 /// The names of all that is exported.

@@ -7,7 +7,10 @@
 //! Not guaranteed: anything after a collector was away but the latest values. They are
 //! cumulative, so a gap in time is no gap in a count.
 
-use crate::otlp::{self, Exporter, FLUSH_TIMEOUT};
+use crate::{
+    otlp::{self, Exporter, FLUSH_TIMEOUT},
+    process,
+};
 use anyhow::Context as _;
 use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -73,6 +76,7 @@ impl Provider {
     pub(crate) fn install(&self) {
         if let Some(provider) = &self.0 {
             opentelemetry::global::set_meter_provider(provider.clone());
+            process::measure();
         }
     }
 

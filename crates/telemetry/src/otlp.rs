@@ -2,15 +2,20 @@
 //!
 //! The variables are those of the OpenTelemetry specification. They are read here
 //! rather than by its SDK, because this process decides by them or differs in a default. What
-//! is not: the SDK and the exporters read `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_EXPORTER_OTLP_TIMEOUT` and `OTEL_BLRP_*` themselves.
+//! is not: the SDK and the exporters read `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS` and
+//! `OTEL_BLRP_*` themselves.
 
 use clap::builder::FalseyValueParser;
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector};
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+use uuid::Uuid;
 
 /// What is not yet sent is not worth more than this at exit.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// This process, in all that it sends.
+static INSTANCE: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().to_string());
 
 /// Targets of the exporters and of what they run on. What they say of their own requests must
 /// not be sent: each request would be the cause of the next.
@@ -42,6 +47,9 @@ pub(crate) struct Options {
     /// Sends nothing, whatever else is set
     #[arg(long, env, value_parser = FalseyValueParser::new())]
     otel_sdk_disabled: bool,
+    /// How long one export of spans or logs may take, retries included, in milliseconds
+    #[arg(long, env, default_value_t = 10_000, value_name = "MS")]
+    otel_exporter_otlp_timeout: u64,
     /// Name of this service in all that is sent
     #[arg(long, env, value_name = "NAME")]
     otel_service_name: Option<String>,
@@ -64,9 +72,15 @@ impl Options {
         set.next().filter(|_| sent)
     }
 
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.otel_exporter_otlp_timeout)
+    }
+
     pub(crate) fn resource(&self, service_name: &'static str) -> Resource {
         let resource = Resource::builder_empty()
             .with_service_name(service_name)
+            // Tells instances of a service apart: without it their series are one, and jump.
+            .with_attribute(KeyValue::new("service.instance.id", INSTANCE.clone()))
             // What comes later wins: OTEL_RESOURCE_ATTRIBUTES may rename the service.
             .with_detector(Box::new(EnvResourceDetector::new()));
         match &self.otel_service_name {

@@ -53,11 +53,13 @@ impl Options {
     fn processor(
         &self,
         endpoint: &str,
+        timeout: Duration,
         ledger: &Arc<Ledger>,
     ) -> anyhow::Result<Admission<BatchSpanProcessor>> {
         let exporter = SpanExporter::builder()
             .with_tonic()
             .with_endpoint(endpoint)
+            .with_timeout(timeout)
             .build()
             .with_context(|| format!("cannot send spans to {endpoint}"))?;
         // A span that finds the queue full is dropped: a call never waits for tracing.
@@ -98,7 +100,7 @@ impl Provider {
             });
         };
         let ledger = Arc::new(Ledger::default());
-        let processor = options.processor(endpoint, &ledger)?;
+        let processor = options.processor(endpoint, otlp.timeout(), &ledger)?;
         Ok(Self {
             sdk: builder.with_span_processor(processor).build(),
             ledger: Some(ledger),

@@ -14,7 +14,10 @@
 //! Not guaranteed: that what is brewed gets booked. If this process is slow or dies, its
 //! leases run out and others take over; the attempt tells whose booking counts.
 
-use crate::store::{self, Lease, Terms};
+use crate::{
+    metrics,
+    store::{self, Lease, Terms},
+};
 use anyhow::ensure;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lifecycle::Stop;
@@ -136,6 +139,7 @@ impl Workforce {
         }
         self.put_away(in_time);
         self.in_hand.extend(leases.into_iter().map(brew));
+        metrics::round(&round, self.in_hand.len());
         Ok(round)
     }
 

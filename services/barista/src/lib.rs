@@ -26,6 +26,8 @@ pub mod events;
 mod grpc;
 /// Giving up what cannot be made.
 pub mod hopeless;
+// What an operator should see.
+mod metrics;
 /// The SQL.
 pub mod store;
 /// The state machine.
@@ -136,6 +138,9 @@ async fn start(
     .with_steps(announce::is_step);
     let attempts = config.brewing.drink_attempts;
     let hopeless = hopeless::run(pool.clone(), attempts, relay_waker.clone(), drained.clone());
+    tasks.spawn("queue", metrics::watch(pool.clone(), drained.clone()));
+    let watched = postgres::watch(pool.clone(), NAME, drained.clone());
+    tasks.spawn("pool", watched);
     let workforce = Workforce::new(pool, &config.brewing, workforce_waker, relay_waker);
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();

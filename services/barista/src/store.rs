@@ -28,6 +28,7 @@ mod tickets;
 pub use book::{book_drinks, hand_back};
 pub use end::end;
 pub use hopeless::{lock_hopeless, nobody_can};
+pub use list::count_waiting;
 pub use queue::{NewDrink, NewTicket, Recipe, queue, raise_order_revisions, recipes};
 pub use take::{Lease, Terms, take_drinks};
 pub use tell::tell_again;

@@ -67,6 +67,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     // Before the migration: health answers NOT_SERVING while Postgres is away.
     tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATOR, &stop).await?;
+    let watched = postgres::watch(pool, "payments", drained.clone());
+    tasks.spawn("pool", watched);
     tasks.spawn("ledger", deciding.run(drained));
     // Also returns when it was stopped while it waited for Postgres.
     if !stop.is_cancelled() {

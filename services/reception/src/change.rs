@@ -5,7 +5,7 @@
 //! events all come through here, so the order's rules hold whoever comes first.
 
 use crate::{
-    announce,
+    announce, metrics,
     order::{Event, IllegalTransition, Order, OrderId, Transition},
     store::{self, Locked},
 };
@@ -77,7 +77,7 @@ pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<
         .into_iter()
         .map(|locked| (locked.order.order_id, locked))
         .collect();
-    let mut events = Vec::new();
+    let (mut events, mut moved) = (Vec::new(), Vec::new());
     let mut results = Vec::with_capacity(changes.len());
     for change in changes {
         let Some(locked) = orders.get_mut(&change.order_id) else {
@@ -93,10 +93,18 @@ pub async fn apply(conn: &mut PgConnection, changes: &[Change]) -> sqlx::Result<
                 &change.event,
                 change.trace.clone(),
             ));
+            if order.state != before {
+                moved.push(results.len());
+            }
         }
         results.push(result);
     }
     write(conn, orders.into_values().collect(), &events).await?;
+    for moved in moved {
+        if let Changed::Applied(order) = &results[moved] {
+            metrics::moved(order);
+        }
+    }
     Ok(results)
 }
 

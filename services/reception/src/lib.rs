@@ -136,6 +136,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
+    let watched = postgres::watch(pool, NAME, drained.clone());
+    tasks.spawn("pool", watched);
     let watched = watchers.clone();
     let watched = move || watched.watched();
     let tail = tail.run(drained, watched, move |changes| watchers.wake(changes));

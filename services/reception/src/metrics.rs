@@ -1,19 +1,26 @@
-//! What an operator should see of money that is not where it belongs yet.
+//! What an operator should see of orders, and of money that is not where it belongs yet.
 //!
 //! Instruments are made when first used, from the process's meter provider, and do nothing
-//! if it has none. Settlements are counted by this process; the gauges are of the whole
-//! database, which every instance measures: take the greatest, not the sum.
+//! if it has none. Orders that move and settlements are counted by this process; the gauges are of
+//! the whole database, which every instance measures: take the greatest, not the sum.
 
-use crate::{order::Event, store::owed::Counts};
+use crate::{
+    order::{Event, Order, State},
+    store::owed::Counts,
+};
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Gauge},
+    metrics::{Counter, Gauge, Histogram},
 };
 use std::sync::LazyLock;
+use telemetry::semconv::metrics as names;
 
 static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(Instruments::new);
 
 struct Instruments {
+    transitions: Counter<u64>,
+    ready_duration: Histogram<f64>,
+    unmade: Gauge<u64>,
     awaiting_payment: Gauge<u64>,
     refunds_owed: Gauge<u64>,
     settlements: Counter<u64>,
@@ -23,31 +30,45 @@ struct Instruments {
 impl Instruments {
     fn new() -> Self {
         let meter = global::meter("coffeeshop.reception");
-        let orders = |name: &'static str, description: &'static str| {
-            let gauge = meter.u64_gauge(name).with_unit("{order}");
-            gauge.with_description(description).build()
-        };
-        Self {
-            awaiting_payment: orders(
-                "coffeeshop.orders.awaiting_payment",
-                "Orders whose charge is undecided, counted up to a limit",
-            ),
-            refunds_owed: orders(
-                "coffeeshop.refunds.owed",
-                "Orders that ended without coffee and whose money is not known to be back, \
-                 counted up to a limit",
-            ),
-            settlements: meter
-                .u64_counter("coffeeshop.settlements")
-                .with_unit("{call}")
-                .with_description("Calls that orders owed the provider, by what they came to")
-                .build(),
-            windows_over: meter
-                .u64_counter("coffeeshop.payment_windows.over")
-                .with_unit("{order}")
-                .with_description("Orders that were cancelled because they were not paid in time")
-                .build(),
+        let transitions = names::ORDER_TRANSITIONS.counter(&meter);
+        let windows_over = names::PAYMENT_WINDOWS_OVER.counter(&meter);
+        // A rate needs a zero to rise from.
+        for state in State::ALL {
+            transitions.add(0, &[in_state(*state)]);
         }
+        windows_over.add(0, &[]);
+        Self {
+            ready_duration: names::ORDER_READY_DURATION.histogram(&meter, names::ORDER_SECONDS),
+            unmade: names::ORDERS_UNMADE.gauge(&meter),
+            awaiting_payment: names::ORDERS_AWAITING_PAYMENT.gauge(&meter),
+            refunds_owed: names::REFUNDS_OWED.gauge(&meter),
+            settlements: names::SETTLEMENTS.counter(&meter),
+            transitions,
+            windows_over,
+        }
+    }
+}
+
+fn in_state(state: State) -> KeyValue {
+    KeyValue::new("coffeeshop.order.state", state.as_str())
+}
+
+/// New orders were written.
+pub(crate) fn placed(orders: usize) {
+    let state = [in_state(State::AwaitingPayment)];
+    INSTRUMENTS.transitions.add(orders as u64, &state);
+}
+
+/// An order came into the state it is in.
+///
+/// Told when it is written, before the COMMIT: one whose COMMIT fails is told again.
+pub(crate) fn moved(order: &Order) {
+    INSTRUMENTS.transitions.add(1, &[in_state(order.state)]);
+    let ready = order.ready_time.filter(|_| order.state == State::Ready);
+    if let Some(ready) = ready {
+        // Clocks of two processes: never less than nothing.
+        let took = (ready - order.create_time).to_std().unwrap_or_default();
+        INSTRUMENTS.ready_duration.record(took.as_secs_f64(), &[]);
     }
 }
 
@@ -99,7 +120,7 @@ impl Outcome {
 /// A call that was owed was made.
 pub(crate) fn settled(call: &'static str, outcome: Outcome) {
     let attributes = [
-        KeyValue::new("coffeeshop.call", call),
+        KeyValue::new("coffeeshop.settle.call", call),
         KeyValue::new("coffeeshop.outcome", outcome.as_str()),
     ];
     INSTRUMENTS.settlements.add(1, &attributes);
@@ -110,7 +131,7 @@ pub(crate) fn windows_over(orders: usize) {
     INSTRUMENTS.windows_over.add(orders as u64, &[]);
 }
 
-/// What is not settled.
+/// What is not settled, and what is not made.
 pub(crate) fn unsettled(counts: Counts) {
     let count = |orders| u64::try_from(orders).unwrap_or_default();
     let awaiting_payment = count(counts.awaiting_payment);
@@ -118,4 +139,11 @@ pub(crate) fn unsettled(counts: Counts) {
     INSTRUMENTS
         .refunds_owed
         .record(count(counts.refunds_owed), &[]);
+    let unmade = [
+        (State::Paid, counts.paid),
+        (State::Preparing, counts.preparing),
+    ];
+    for (state, orders) in unmade {
+        INSTRUMENTS.unmade.record(count(orders), &[in_state(state)]);
+    }
 }

@@ -114,7 +114,6 @@ macro_rules! named {
 
         impl $name {
             /// All of them.
-            #[cfg(test)]
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// As it is stored.

@@ -1,11 +1,12 @@
 //! How each thing is broken, and mended.
 
-use crate::circuits;
+use crate::{circuits, privacy::log_of};
 use proto::{
     operations::v1::{Circuit, CircuitState},
     payments::v1::{BehaviorKind, BehaviorRule, SetBehaviorRequest},
     reception::v1::{
-        Order, OrderState, PlaceOrderRequest, reception_service_client::ReceptionServiceClient,
+        ListMenuItemsRequest, Order, OrderState, PlaceOrderRequest,
+        reception_service_client::ReceptionServiceClient,
     },
 };
 use shop::{
@@ -16,6 +17,7 @@ use shop::{
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::time::Duration;
+use telemetry::semconv;
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Status, transport::Channel};
 
@@ -75,24 +77,29 @@ pub enum Fault {
     RecordCut,
     /// As many calls as are answered at a time wait for the provider.
     AllPlacesTaken,
-    /// It takes no spans any more.
+    /// Its connections are reset, new ones refused.
     CollectorGone,
+    /// Nothing is forwarded to it, nothing is closed.
+    CollectorSilent,
 }
 
 /// A shop in which something is broken.
 pub struct Scene {
     pub shop: Shop,
-    collector: Option<Collector>,
+    collector: Collector,
+    /// Takes what is measured, whatever becomes of the other.
+    measured: Collector,
     inside: JoinSet<Result<Order, Status>>,
     /// As it was when it had opened.
     open: Option<Circuit>,
 }
 
 impl Scene {
-    pub fn new(shop: Shop, collector: Collector) -> Self {
+    pub fn new(shop: Shop, collector: Collector, measured: Collector) -> Self {
         Self {
             shop,
-            collector: Some(collector),
+            collector,
+            measured,
             inside: JoinSet::new(),
             open: None,
         }
@@ -120,7 +127,8 @@ impl Scene {
             }
             Fault::RecordCut => servers.postgres_proxy().cut_at(RECORDING, Lost::Word),
             Fault::AllPlacesTaken => self.take_all_places().await,
-            Fault::CollectorGone => drop(self.collector.take()),
+            Fault::CollectorGone => self.collector.line.cut(),
+            Fault::CollectorSilent => self.collector.line.black_hole(),
         }
     }
 
@@ -166,8 +174,38 @@ impl Scene {
             | Fault::CommitCutWithoutId
             | Fault::RecordCut => servers.postgres_proxy().heal(),
             Fault::AllPlacesTaken => self.leave().await,
-            Fault::CollectorGone => {}
+            Fault::CollectorGone => self.spans_are_counted(1).await,
+            Fault::CollectorSilent => self.spans_are_counted(2).await,
         }
+    }
+
+    /// Those that no collector got, and nobody waited for. Of each of so many faults there is one
+    /// line when it begins and one when it is over.
+    async fn spans_are_counted(&self, faults: usize) {
+        let lines = |word| {
+            let log = log_of(&self.shop, Service::Reception);
+            String::from_utf8_lossy(&log).matches(word).count()
+        };
+        eventually("dropped spans to be counted", async || {
+            match self.measured.last(semconv::metrics::SPANS_DROPPED.name) {
+                Some(dropped) if dropped > 0.0 && lines("spans are dropped") == faults => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+        self.collector.line.heal();
+        eventually("spans to arrive again", async || {
+            // Without a call there is no span.
+            let asked = ListMenuItemsRequest::default();
+            let listed = self.shop.reception_client().list_menu_items(asked).await;
+            listed.expect("it is up");
+            match lines("spans arrive at the collector again") {
+                over if over == faults => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+        assert_eq!(lines("spans are dropped"), faults, "once each");
     }
 
     /// Places an order and states no deadline.

@@ -110,12 +110,13 @@ impl Culprit {
 }
 
 /// Rows that are not sent, whoever holds their part. A part whose first row is above
-/// the horizon can publish none.
+/// the horizon can publish none. And what is parked, by the way.
 async fn backlog(pool: &PgPool) -> sqlx::Result<Backlog> {
-    let (unsent, age_s, horizon_age_s): (i64, f64, f64) = sqlx::query_as(
+    let (unsent, age_s, horizon_age_s, dead_letters): (i64, f64, f64, i64) = sqlx::query_as(
         "select coalesce(sum(depth.unsent), 0)::bigint, \
                 coalesce(extract(epoch from max(first.age)), 0)::float8, \
-                coalesce(extract(epoch from max(first.age) filter (where first.held)), 0)::float8 \
+                coalesce(extract(epoch from max(first.age) filter (where first.held)), 0)::float8, \
+                (select count(*) from (select from dead_letters limit $1) parked) \
          from outbox_parts p \
          cross join lateral ( \
              select now() - create_time as age, \
@@ -137,6 +138,7 @@ async fn backlog(pool: &PgPool) -> sqlx::Result<Backlog> {
         unsent: u64::try_from(unsent).unwrap_or_default(),
         age: seconds(age_s),
         horizon_age: seconds(horizon_age_s),
+        dead_letters: u64::try_from(dead_letters).unwrap_or_default(),
     })
 }
 

@@ -7,6 +7,9 @@ use opentelemetry::{
     metrics::{Counter, Gauge},
 };
 use std::sync::LazyLock;
+use telemetry::semconv::metrics::{
+    CIRCUIT_CALLS, CIRCUIT_REJECTED, CIRCUIT_STATE, CIRCUIT_TRANSITIONS,
+};
 
 static CIRCUITS: LazyLock<Circuits> = LazyLock::new(Circuits::new);
 
@@ -20,40 +23,32 @@ struct Circuits {
 impl Circuits {
     fn new() -> Self {
         let meter = global::meter("coffeeshop.rpc");
-        let counter = |name, unit, description| {
-            let counter = meter.u64_counter(name);
-            counter
-                .with_unit(unit)
-                .with_description(description)
-                .build()
-        };
         Self {
             // The greatest of several instances is the worst.
-            state: meter
-                .u64_gauge("coffeeshop.circuit.state")
-                .with_description("0: closed, 1: half-open, 2: open")
-                .build(),
-            transitions: counter(
-                "coffeeshop.circuit.transitions",
-                "{transition}",
-                "Came into the state",
-            ),
-            calls: counter(
-                "coffeeshop.circuit.calls",
-                "{call}",
-                "Were let through, and ended with the outcome",
-            ),
-            rejected: counter(
-                "coffeeshop.circuit.rejected",
-                "{call}",
-                "Were refused without asking the service",
-            ),
+            state: CIRCUIT_STATE.gauge(&meter),
+            transitions: CIRCUIT_TRANSITIONS.counter(&meter),
+            calls: CIRCUIT_CALLS.counter(&meter),
+            rejected: CIRCUIT_REJECTED.counter(&meter),
         }
     }
 }
 
+/// It is there, and nothing has happened to it: a rate needs a zero to rise from.
+pub(super) fn begin(circuit: &'static str) {
+    state(circuit, State::Closed);
+    for state in [State::Closed, State::HalfOpen, State::Open] {
+        CIRCUITS
+            .transitions
+            .add(0, &[name(circuit), came_into(state)]);
+    }
+    for outcome in [Outcome::Success, Outcome::Failure, Outcome::Neutral] {
+        CIRCUITS.calls.add(0, &[name(circuit), ended(outcome)]);
+    }
+    CIRCUITS.rejected.add(0, &[name(circuit)]);
+}
+
 /// The state it is in.
-pub(super) fn state(circuit: &'static str, state: State) {
+fn state(circuit: &'static str, state: State) {
     let number = match state {
         State::Closed => 0,
         State::HalfOpen => 1,
@@ -65,19 +60,12 @@ pub(super) fn state(circuit: &'static str, state: State) {
 /// It came into a state.
 pub(super) fn transition(circuit: &'static str, to: State) {
     state(circuit, to);
-    let to = KeyValue::new("coffeeshop.circuit.state", to.as_str());
-    CIRCUITS.transitions.add(1, &[name(circuit), to]);
+    CIRCUITS.transitions.add(1, &[name(circuit), came_into(to)]);
 }
 
 /// A call that was let through has ended.
 pub(super) fn call(circuit: &'static str, outcome: Outcome) {
-    let outcome = match outcome {
-        Outcome::Success => "success",
-        Outcome::Failure => "failure",
-        Outcome::Neutral => "neutral",
-    };
-    let outcome = KeyValue::new("coffeeshop.circuit.outcome", outcome);
-    CIRCUITS.calls.add(1, &[name(circuit), outcome]);
+    CIRCUITS.calls.add(1, &[name(circuit), ended(outcome)]);
 }
 
 /// A call was refused.
@@ -87,4 +75,17 @@ pub(super) fn rejected(circuit: &'static str) {
 
 fn name(circuit: &'static str) -> KeyValue {
     KeyValue::new("coffeeshop.circuit.name", circuit)
+}
+
+fn came_into(state: State) -> KeyValue {
+    KeyValue::new("coffeeshop.circuit.state", state.as_str())
+}
+
+fn ended(outcome: Outcome) -> KeyValue {
+    let outcome = match outcome {
+        Outcome::Success => "success",
+        Outcome::Failure => "failure",
+        Outcome::Neutral => "neutral",
+    };
+    KeyValue::new("coffeeshop.circuit.outcome", outcome)
 }

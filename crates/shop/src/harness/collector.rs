@@ -18,6 +18,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::Shop;
 use crate::{
+    fault::Proxy,
     receiver::{self, Sink},
     traces::{Span, TraceId, Tree},
 };
@@ -26,6 +27,8 @@ use crate::{
 pub struct Collector {
     /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
+    /// The way there, which can break: connections outlive a server that merely ends.
+    pub line: Proxy,
     received: Arc<Received>,
     _server: JoinSet<()>,
 }
@@ -48,7 +51,9 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback has a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let address = listener.local_addr().expect("it is bound");
+        let line = Proxy::open(address).await;
+        let line = line.expect("loopback has a free port");
         let received = Arc::new(Received::default());
         let sink = received.clone();
         let mut server = JoinSet::new();
@@ -57,7 +62,8 @@ impl Collector {
             serving.await.expect("the listener is bound");
         });
         Self {
-            endpoint,
+            endpoint: format!("http://{}", line.address()),
+            line,
             received,
             _server: server,
         }

@@ -42,6 +42,7 @@ impl Provider {
         let exporter = LogExporter::builder()
             .with_tonic()
             .with_endpoint(endpoint)
+            .with_timeout(otlp.timeout())
             .build()
             .with_context(|| format!("cannot send logs to {endpoint}"))?;
         // A line that finds the queue full is dropped: nobody waits for the collector.

@@ -13,7 +13,7 @@
 //! ```
 //! The queue behind the admission has room for all that it admits, so nobody else refuses any.
 
-use crate::semconv::{ERROR_TYPE, metrics::TELEMETRY_SPANS_DROPPED};
+use crate::semconv::{ERROR_TYPE, metrics::SPANS_DROPPED};
 use opentelemetry::{Context, KeyValue, global, metrics::Counter};
 use opentelemetry_sdk::{
     Resource,
@@ -29,13 +29,8 @@ use std::{
 };
 
 /// Made when the first span is dropped, which is after the meters are installed.
-static DROPPED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    global::meter("coffeeshop")
-        .u64_counter(TELEMETRY_SPANS_DROPPED)
-        .with_unit("{span}")
-        .with_description("Ended spans that no collector has got")
-        .build()
-});
+static DROPPED: LazyLock<Counter<u64>> =
+    LazyLock::new(|| SPANS_DROPPED.counter(&global::meter("coffeeshop.telemetry")));
 
 /// What both ends of the queue know.
 #[derive(Debug, Default)]
@@ -54,7 +49,7 @@ impl Ledger {
         self.waiting.load(Relaxed)
     }
 
-    fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.queue_full.load(Relaxed) + self.export_failed.load(Relaxed)
     }
 }
@@ -125,14 +120,14 @@ impl<E> Watched<E> {
         }
     }
 
-    fn failed(&self, spans: usize) {
-        let spans = u64::try_from(spans).unwrap_or(u64::MAX);
-        self.ledger.export_failed.fetch_add(spans, Relaxed);
-        DROPPED.add(spans, &[KeyValue::new(ERROR_TYPE, "export_failed")]);
-    }
-
-    /// Says when it begins, and when a batch arrived while nothing was dropped.
-    fn tell(&self) {
+    /// Counts what the collector did not take. Says when that begins, and when a batch has
+    /// arrived since anything was dropped.
+    fn note(&self, spans: usize, taken: bool) {
+        if !taken {
+            let spans = u64::try_from(spans).unwrap_or(u64::MAX);
+            self.ledger.export_failed.fetch_add(spans, Relaxed);
+            DROPPED.add(spans, &[KeyValue::new(ERROR_TYPE, "export_failed")]);
+        }
         let dropped = self.ledger.dropped();
         let dropping = self.seen.swap(dropped, Relaxed) < dropped;
         match (self.dropping.swap(dropping, Relaxed), dropping) {
@@ -157,10 +152,7 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
         // They have left the queue, whatever becomes of them.
         self.ledger.waiting.fetch_sub(spans, Relaxed);
         let exported = self.exporter.export(batch).await;
-        if exported.is_err() {
-            self.failed(spans);
-        }
-        self.tell();
+        self.note(spans, exported.is_ok());
         exported
     }
 

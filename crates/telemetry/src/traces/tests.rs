@@ -91,6 +91,52 @@ async fn a_collector_that_says_nothing_does_not_hold_the_exit() {
     assert!(begin.elapsed() < FLUSH_TIMEOUT * 2, "{:?}", begin.elapsed());
 }
 
+/// More than the queue holds, and the books of them once all is over.
+async fn dropped_at(endpoint: &str) -> (usize, u64) {
+    const SPANS: usize = 500;
+    let Command { otlp, traces } = Command::parse_from([
+        "service",
+        "--otlp-endpoint",
+        endpoint,
+        "--otel-exporter-otlp-timeout=200",
+        "--otel-bsp-schedule-delay=10",
+        "--otel-bsp-max-queue-size=20",
+        "--otel-bsp-max-export-batch-size=10",
+    ]);
+    let provider = Provider::new("barista", &otlp, &traces).expect("the options are fine");
+    let ledger = provider
+        .ledger
+        .clone()
+        .expect("there is somewhere to send to");
+    let subscriber = tracing_subscriber::registry().with(layer(&provider));
+    let begin = Instant::now();
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..SPANS {
+            drop(tracing::info_span!("brew"));
+        }
+    });
+    // One try of the exporter takes longer.
+    assert!(begin.elapsed() < otlp.timeout(), "{:?}", begin.elapsed());
+    provider.shutdown().await;
+    (SPANS, ledger.dropped())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_costs_counted_spans_and_no_time() {
+    // It listens and never accepts.
+    let (_listener, endpoint) = listen().await;
+    let (spans, dropped) = dropped_at(&endpoint).await;
+    assert_eq!(dropped, spans as u64, "every one of them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_down_costs_counted_spans_and_no_time() {
+    let (listener, endpoint) = listen().await;
+    drop(listener);
+    let (spans, dropped) = dropped_at(&endpoint).await;
+    assert_eq!(dropped, spans as u64, "every one of them");
+}
+
 #[test]
 fn an_empty_variable_and_a_disabled_sdk_send_nothing() {
     assert_eq!(options("").endpoint(), None);

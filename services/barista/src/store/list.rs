@@ -115,3 +115,15 @@ pub async fn baristas(
     .fetch_all(conn)
     .await
 }
+
+/// Counts drinks that nobody has begun, no more than `limit`: by the index that holds only them.
+pub async fn count_waiting(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let waiting: i64 = sqlx::query_scalar(
+        "select count(*) from (select from drinks where state = 'WAITING' \
+             order by skill, order_id, line, unit limit $1) as waiting",
+    )
+    .bind(limit)
+    .fetch_one(conn)
+    .await?;
+    Ok(u64::try_from(waiting).unwrap_or_default())
+}

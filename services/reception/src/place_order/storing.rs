@@ -1,7 +1,7 @@
 //! Storing what waits to be stored.
 
 use crate::{
-    announce,
+    announce, metrics,
     order::Order,
     store::{self, NewOrder, read},
 };
@@ -47,6 +47,7 @@ impl Work for Storing {
             .map(|new| announce::placed(&new.order, new.trace.clone()))
             .collect();
         outbox::append(conn, &events).await?;
+        metrics::placed(new.len());
         let request_ids: Vec<_> = known.iter().map(|known| known.request_id).collect();
         // A statement of its own: it sees what a twin committed while the insert waited
         // for it.

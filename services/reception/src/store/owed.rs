@@ -120,28 +120,38 @@ fn owed(row: &PgRow) -> sqlx::Result<Owed> {
     })
 }
 
-/// How many orders are not settled.
+/// How many orders are not settled, or not made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Counts {
     /// Their charge is undecided.
     pub awaiting_payment: i64,
     /// They ended without coffee, and their money is not known to be back.
     pub refunds_owed: i64,
+    /// They are paid, and nobody has begun them.
+    pub paid: i64,
+    /// They are being made.
+    pub preparing: i64,
 }
 
-/// Counts unsettled orders, no more than `limit`, those first that are due first: by that
-/// order the index of unsettled orders is the way to them, however large the table is and
-/// whatever is known of it.
+/// Counts unsettled and unmade orders, no more than `limit` of each.
+///
+/// Those first that are due first: by that order their indexes are the way to them, however
+/// large the table is and whatever is known of it.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn count(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Counts> {
     sqlx::query_as(
-        "select count(*) filter (where state = 'AWAITING_PAYMENT') as awaiting_payment, \
-                count(*) filter (where refund_state = 'PENDING') as refunds_owed \
-         from (select state, refund_state from orders \
-               where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING' \
-               order by settle_time limit $1) as unsettled",
+        "select * from \
+         (select count(*) filter (where state = 'AWAITING_PAYMENT') as awaiting_payment, \
+                 count(*) filter (where refund_state = 'PENDING') as refunds_owed \
+          from (select state, refund_state from orders \
+                where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING' \
+                order by settle_time limit $1) as unsettled) as owed, \
+         (select count(*) filter (where state = 'PAID') as paid, \
+                 count(*) filter (where state = 'PREPARING') as preparing \
+          from (select state from orders where state in ('PAID', 'PREPARING') \
+                order by greatest(update_time, silent_time) limit $1) as unmade) as unmade",
     )
     .bind(limit)
     .fetch_one(conn)

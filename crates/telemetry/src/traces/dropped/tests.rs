@@ -6,11 +6,16 @@ use opentelemetry_sdk::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::Duration,
+};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::{
+    Layer,
+    layer::{self, SubscriberExt as _},
 };
 
 const ROOM: usize = 10;
@@ -96,6 +101,32 @@ fn a_batch_that_the_collector_refuses_is_counted_whole() {
     scene.spans(2);
     scene.provider.force_flush().expect("it takes them");
     assert_eq!((scene.taken(), scene.ledger.dropped()), (2, 4));
+}
+
+#[test]
+fn a_line_says_when_it_begins_and_one_when_it_is_over() {
+    let watched = Watched::new(Collector::default(), Arc::new(Ledger::default()));
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::registry().with(lines.clone());
+    let _heard = tracing::subscriber::set_default(subscriber);
+    for taken in [true, false, false, false, true, true] {
+        watched.note(1, taken);
+    }
+    assert_eq!(
+        *lines.0.lock().expect("nobody panics here"),
+        [Level::WARN, Level::INFO]
+    );
+}
+
+/// How serious what was logged is.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<Level>>>);
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        let mut lines = self.0.lock().expect("nobody panics here");
+        lines.push(*event.metadata().level());
+    }
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! How long calls take and how they end, in and out.
+//!
+//! Every call is measured once, however it ends: one whose caller leaves counts as `CANCELLED`.
+//! Instruments are made when first used, from the process's meter provider, and do nothing if it
+//! has none.
+
+use crate::{is_internal, status};
+use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use opentelemetry::{KeyValue, global, metrics::Histogram};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use std::{collections::HashSet, sync::LazyLock};
+use telemetry::semconv::metrics::{RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION, SECONDS};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+static DURATIONS: LazyLock<Durations> = LazyLock::new(Durations::new);
+
+struct Durations {
+    server: Histogram<f64>,
+    client: Histogram<f64>,
+}
+
+impl Durations {
+    fn new() -> Self {
+        let meter = global::meter("coffeeshop.rpc");
+        Self {
+            server: RPC_SERVER_CALL_DURATION.histogram(&meter, SECONDS),
+            client: RPC_CLIENT_CALL_DURATION.histogram(&meter, SECONDS),
+        }
+    }
+}
+
+/// Every method of our contracts, as `package.Service/Method`.
+static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let contracts = FileDescriptorSet::decode(proto::DESCRIPTORS);
+    let files = contracts.expect("our own descriptors are valid").file;
+    let names = files.iter().flat_map(|file| {
+        file.service.iter().flat_map(|service| {
+            let of = format!("{}.{}", file.package(), service.name());
+            let methods = service.method.iter();
+            methods.map(move |method| format!("{of}/{}", method.name()))
+        })
+    });
+    names.collect()
+});
+
+/// What a caller may make up is one method to us, or every name would be a time series for ever.
+const OTHER: &str = "_OTHER";
+
+/// A call, measured when this is dropped.
+#[must_use]
+pub(crate) struct Measured {
+    duration: &'static Histogram<f64>,
+    method: &'static str,
+    begin: Instant,
+    code: Code,
+}
+
+impl Measured {
+    /// A call that goes out, with all its tries.
+    pub(crate) fn client(method: &'static str) -> Self {
+        Self::begin(&DURATIONS.client, method)
+    }
+
+    fn server(path: &str) -> Self {
+        let method = METHODS.get(path.trim_start_matches('/'));
+        Self::begin(&DURATIONS.server, method.map_or(OTHER, String::as_str))
+    }
+
+    fn begin(duration: &'static Histogram<f64>, method: &'static str) -> Self {
+        Self {
+            duration,
+            method,
+            begin: Instant::now(),
+            code: Code::Cancelled,
+        }
+    }
+
+    /// It ended so.
+    pub(crate) fn ended(&mut self, code: Code) {
+        self.code = code;
+    }
+
+    /// It ended as these headers say, if they do.
+    fn told(&mut self, headers: &HeaderMap) -> bool {
+        let status = Status::from_header_map(headers);
+        if let Some(status) = &status {
+            self.ended(status.code());
+        }
+        status.is_some()
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        // All static: nothing is allocated for it.
+        let attributes = [
+            KeyValue::new("rpc.system.name", "grpc"),
+            KeyValue::new("rpc.method", self.method),
+            KeyValue::new("rpc.response.status_code", status::name(self.code)),
+        ];
+        let seconds = self.begin.elapsed().as_secs_f64();
+        self.duration.record(seconds, &attributes);
+    }
+}
+
+/// Measures a call until the last byte of its response is taken.
+pub(crate) async fn layer(request: Request, next: Next) -> Response {
+    if is_internal(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let mut measured = Measured::server(request.uri().path());
+    let response = next.run(request).await;
+    // A failed unary call says so in its headers; everything else in the trailers.
+    if measured.told(response.headers()) {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            if let Some(trailers) = frame.trailers_ref() {
+                measured.told(trailers);
+            }
+            frame
+        }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_those_of_the_contracts_and_no_caller_adds_one() {
+        let known = "/coffeeshop.reception.v1.ReceptionService/PlaceOrder";
+        assert_eq!(Measured::server(known).method, &known[1..]);
+        for made_up in ["/coffeeshop.reception.v1.ReceptionService/Rob", "/", ""] {
+            assert_eq!(Measured::server(made_up).method, OTHER);
+        }
+    }
+}
