@@ -3,7 +3,7 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help up down order status books test test-jaeger test-alerts lint fmt verify bench tools build
+.PHONY: help up down order status books drill drills planted test test-jaeger test-alerts lint fmt verify bench tools build
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,16 @@ status: build ## What runs where
 
 books: build ## Check every order against drinks and charges
 	@$(SHOP) books
+
+drill: build ## Break a shop of its own, and let the books judge: NAME=broker-stop
+	@$(SHOP) drill $(if $(NAME),run $(NAME),list)
+
+drills: build ## All drills, one after the other, and a page about them
+	@$(SHOP) drill all
+
+planted: tools ## Take each guard out of the shop, and see that the drills notice
+	@CARGO_BUILD_BUILD_DIR=target $(CARGO) build --locked --workspace --bins --features planted --target-dir target/planted
+	@target/planted/debug/shop drill planted
 
 test: build ## All tests, against a real Kafka and Postgres of their own
 	@$(CARGO) test --locked --workspace --no-fail-fast

@@ -6,7 +6,10 @@
 use futures::FutureExt as _;
 use proto::reception::v1::Order;
 use shop::{
-    books::Rule::{self, *},
+    books::{
+        Rule::{self, *},
+        topics,
+    },
     customers::{item, latte},
     harness::Shop,
 };
@@ -68,6 +71,31 @@ async fn whatever_is_wrong_is_named_with_its_order() {
         }
     }
     shop.discard().await;
+}
+
+#[tokio::test]
+async fn what_happened_and_is_on_no_topic_is_named() {
+    let shop = crate::open().await;
+    let order = shop.place(two_lattes_and_a_tea()).await;
+    shop.until_ready(&order).await;
+    shop.until_idle().await;
+    assert_eq!(unpublished(&shop).await, BTreeSet::new());
+
+    shop.expire_messages(&shop.tickets_topic()).await;
+    let order_id = order.order_id.clone();
+    assert_eq!(unpublished(&shop).await, BTreeSet::from([order_id]));
+    shop.close().await;
+}
+
+/// The orders of which something is missing on a topic.
+async fn unpublished(shop: &Shop) -> BTreeSet<String> {
+    let topics = [shop.orders_topic(), shop.tickets_topic()];
+    let published = topics::check(&shop.ledgers(), shop.servers.kafka_direct(), &topics).await;
+    let published = published.expect("Kafka and the databases are up");
+    let findings = published.findings.iter();
+    findings
+        .map(|finding| finding.order_id.to_string())
+        .collect()
 }
 
 const PLANTS: &[Plant] = &[

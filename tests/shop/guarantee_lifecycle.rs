@@ -146,6 +146,37 @@ async fn a_pool_wins_back_the_places_of_connections_whose_server_has_vanished() 
     shop.discard().await;
 }
 
+/// sqlx would return the connection with the server's transaction open, and the next one's write
+/// would be gone with it.
+#[tokio::test]
+async fn a_transaction_that_is_given_up_while_it_begins_is_open_for_nobody_else() {
+    let shop = Shop::prepare(Options {
+        postgres_proxy: true,
+        ..Options::default()
+    })
+    .await
+    .expect("databases and topics can be made");
+    let options = postgres::Options::new(shop.reception_url(), 1);
+    let pool = postgres::pool(&options, "test").expect("the URL is valid");
+    write(&pool, "create table written ()").await;
+    let proxy = shop.servers.postgres_proxy();
+    proxy.delay(Duration::from_millis(50));
+    let given_up = timeout(Duration::from_millis(20), postgres::begin(&pool)).await;
+    assert!(given_up.is_err(), "it takes longer");
+    proxy.heal();
+    eventually("the place to be free", async || pool.acquire().await).await;
+    write(&pool, "insert into written default values").await;
+    // Seen by another one, so it is committed.
+    let found = count(&shop.reception_pool(), "select count(*) from written").await;
+    assert_eq!(found, 1);
+    shop.discard().await;
+}
+
+async fn write(pool: &PgPool, statement: &'static str) {
+    let written = sqlx::query(statement).execute(pool).await;
+    written.expect("the database is up");
+}
+
 async fn ask(connection: &mut PoolConnection<sqlx::Postgres>) {
     let answer = sqlx::query("select 1").execute(&mut **connection).await;
     answer.expect("no answer, rather than an error");

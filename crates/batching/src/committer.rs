@@ -2,6 +2,7 @@
 
 use crate::{Error, Work, not_committed, unknown, waiting::Waiting};
 use futures::{StreamExt as _, future::join_all, stream};
+use lifecycle::postgres::begin;
 use sqlx::{PgPool, Postgres, Transaction};
 use std::{
     slice,
@@ -154,7 +155,7 @@ impl<W: Work> Committer<W> {
     }
 
     async fn transaction(&self, items: &[W::Item]) -> Result<Vec<W::Answer>, Failure> {
-        let tx = within(self.patience, self.pool.begin()).await;
+        let tx = within(self.patience, begin(&self.pool)).await;
         let mut tx: Transaction<'static, Postgres> = tx.map_err(Failure::Away)?;
         let answers = within(self.patience, self.work.apply(&mut tx, items)).await;
         let answers = answers.map_err(Failure::Refused)?;

@@ -11,9 +11,12 @@
 //! that sqlx makes when it comes back keeps its place until TCP gives up. Needs PostgreSQL 17
 //! for `transaction_timeout`; an older server refuses the connection.
 
+/// Transactions that may be given up.
+mod transaction;
 /// How busy a pool is.
 mod watch;
 
+pub use transaction::begin;
 pub use watch::watch;
 
 use crate::Stop;

@@ -29,7 +29,7 @@ use crate::{
     event::Malformed,
     inbox::{self, Handler, Message},
 };
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{begin, bounded};
 use sqlx::{PgConnection, PgPool};
 use std::future::Future;
 use uuid::Uuid;
@@ -132,7 +132,7 @@ impl<H: GiveUp> DeadLetters<H> {
     /// # Errors
     /// It is not there, or what the database answers.
     pub async fn replay(&self, id: i64) -> Result<Replayed, Error> {
-        let mut tx = bounded(self.pool.begin()).await?;
+        let mut tx = begin(&self.pool).await?;
         // Two at once: the second waits for this lock, and then finds no row.
         let letter = bounded(store::lock(&mut tx, self.consumer, id)).await?;
         let letter = letter.ok_or(Error::NotFound(id))?;
@@ -164,7 +164,7 @@ impl<H: GiveUp> DeadLetters<H> {
     /// # Errors
     /// It is not there, or what the database answers.
     pub async fn give_up(&self, id: i64, reason: &str) -> Result<Consequence, Error> {
-        let mut tx = bounded(self.pool.begin()).await?;
+        let mut tx = begin(&self.pool).await?;
         let letter = bounded(store::lock(&mut tx, self.consumer, id)).await?;
         let letter = letter.ok_or(Error::NotFound(id))?;
         let consequence = match letter.message() {

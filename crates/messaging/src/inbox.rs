@@ -51,6 +51,7 @@ use apply::Attempt;
 use delivery::Delivery;
 use hold::Holds;
 use lifecycle::patiently;
+use planted::Bug;
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
 use sqlx::PgPool;
 use std::{collections::HashMap, mem, slice, sync::Arc, time::Duration};
@@ -233,6 +234,9 @@ impl<H: Handler> Inbox<H> {
     }
 
     async fn try_process(&mut self) -> Result<Processed, Error> {
+        if planted::bug(Bug::OffsetBeforeCommit) {
+            self.pass_batch();
+        }
         let processed = match self.attempt(&self.batch).await? {
             Attempt::Committed(processed) => {
                 self.handler.committed();

@@ -10,7 +10,7 @@
 //! own any more), so what it sends are duplicates, never gaps.
 
 use crate::{metrics, outbox::PARTS};
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{begin, bounded};
 use sqlx::{PgPool, postgres::types::PgInterval};
 use std::{pin::pin, time::Duration};
 use tokio::time::Instant;
@@ -67,7 +67,7 @@ impl Leases {
     }
 
     async fn balance(&self) -> sqlx::Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let fair = self.beat(&mut tx).await?;
         let mut held = self.renew_in(&mut tx).await?;
         if held > fair {
@@ -148,7 +148,7 @@ impl Leases {
 
     /// Gives everything up, so that others need not wait for the expiry.
     pub(crate) async fn release(&self) -> sqlx::Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         self.give_up(&mut tx, i64::from(PARTS)).await?;
         sqlx::query("delete from outbox_relays where owner = $1")
             .bind(self.owner)

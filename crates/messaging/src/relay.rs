@@ -31,6 +31,7 @@ use crate::{
     spans::{Sending, Steps},
 };
 use lifecycle::{patiently, postgres::bounded};
+use planted::Bug;
 use rdkafka::{error::KafkaError, message::Headers as _};
 use sender::{Sender, is_final};
 use settle::{Settled, settled};
@@ -166,6 +167,10 @@ impl Relay {
         let rows = bounded(store::unsent(&self.pool, self.leases.owner, self.batch)).await?;
         if rows.is_empty() {
             return Ok(Published::default());
+        }
+        if planted::bug(Bug::CursorBeforeAcks) {
+            let all = rows.iter().map(|_| Ok(())).collect();
+            bounded(self.settle(&settled(&rows, all))).await?;
         }
         self.sender.prepare().await?;
         // It may wait as long as Kafka is away. Leases that run out meanwhile would make

@@ -121,11 +121,19 @@ async fn drain(
     mut serving: impl Future<Output = anyhow::Result<()>> + Unpin,
     calls: &Calls,
 ) -> anyhow::Result<()> {
-    tokio::select! {
-        served = &mut serving => return served,
-        () = calls.over() => {}
+    loop {
+        tokio::select! {
+            served = &mut serving => return served,
+            () = calls.over() => {}
+        }
+        match time::timeout(GOODBYE, &mut serving).await {
+            Ok(served) => return served,
+            // A call that was on its way when its client was told of the end. It was let in, so
+            // it has the same time as those before it.
+            Err(_) if calls.count() > 0 => {}
+            Err(_) => return Ok(()),
+        }
     }
-    time::timeout(GOODBYE, serving).await.unwrap_or(Ok(()))
 }
 
 async fn serve(

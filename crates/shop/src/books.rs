@@ -8,12 +8,14 @@
 //! orders are read before *and* after the other two: what an order's state implies is asked of the
 //! earlier reading, what a drink or a charge implies of the later one.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
+
+use crate::history::Call;
 
 /// `shop books`.
 pub mod command;
@@ -23,6 +25,8 @@ mod read;
 mod report;
 /// The comparison.
 mod rules;
+/// The topics as a witness.
+pub mod topics;
 
 use read::Entries;
 
@@ -87,6 +91,10 @@ pub enum Rule {
     /// Money was given back that was not charged, or in part, or more than once; or the
     /// provider's payment and its refunds disagree.
     GivenBackWrong,
+    /// A change of an order or a ticket is on no topic. Asked of a Kafka that forgot nothing.
+    NotPublished,
+    /// One request became two orders.
+    PlacedTwice,
 }
 
 /// The figures of the books.
@@ -137,6 +145,26 @@ pub async fn check_from(
     })
 }
 
+impl Books {
+    /// Asks, too, whether customers who repeated a request were told of one order.
+    pub fn compare_calls(&mut self, calls: &[Call]) {
+        let mut orders: HashMap<&str, Uuid> = HashMap::new();
+        for call in calls {
+            let Some(order_id) = call.answer.as_ref().and_then(|answer| answer.order_id) else {
+                continue;
+            };
+            let first = *orders.entry(&call.request_id).or_insert(order_id);
+            if first != order_id {
+                self.findings.push(Finding {
+                    rule: Rule::PlacedTwice,
+                    order_id,
+                    detail: format!("request {} was order {first} before", call.request_id),
+                });
+            }
+        }
+    }
+}
+
 impl Rule {
     /// What is wrong, for people.
     pub fn claim(self) -> &'static str {
@@ -153,6 +181,8 @@ impl Rule {
             Self::TicketDisagrees => "order and ticket disagree",
             Self::RefundWrong => "the refund is not as the order says",
             Self::GivenBackWrong => "not given back once and in full",
+            Self::NotPublished => "it happened, and was not published",
+            Self::PlacedTwice => "one request became two orders",
         }
     }
 }
@@ -168,3 +198,6 @@ impl fmt::Display for Finding {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

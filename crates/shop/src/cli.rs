@@ -5,8 +5,8 @@ use anyhow::Result;
 use crate::{
     books, circuits,
     dir::{self, ShopDir},
-    dlq, down, fill, guard, load, logs, messages, order, provider, receiver, status, trace, up,
-    wish,
+    dlq, down, drill, fill, guard, load, logs, messages, order, provider, receiver, status, trace,
+    up, wish,
 };
 
 /// The whole shop on one machine.
@@ -55,6 +55,8 @@ enum Command {
     /// Take the spans of the open shop's services.
     #[command(hide = true)]
     Telemetry(receiver::command::Options),
+    /// Break a shop of its own for real, and let the books judge.
+    Drill(drill::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
@@ -81,6 +83,7 @@ impl Cli {
             Command::Messages(options) => messages::run(options, dir()?).await,
             Command::Fill(options) => fill::run(options, dir()?).await,
             Command::Telemetry(options) => receiver::command::run(options).await,
+            Command::Drill(options) => drill::run(options, dir()?).await,
             Command::Guard(options) => guard::run(options).await,
         }
     }

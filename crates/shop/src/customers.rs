@@ -1,13 +1,9 @@
 //! Customers: what they ask for, and what they were told.
 //!
 //! What a customer was told is the promise. The books compare it with what the services stored, so it
-//! is kept here, apart from them, and nothing is ever taken back.
+//! is kept apart from them, in a [`History`].
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::Result;
 use proto::reception::v1::{
@@ -16,6 +12,8 @@ use proto::reception::v1::{
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status, transport::Channel};
 use uuid::Uuid;
+
+pub use crate::history::History;
 
 /// How long a customer waits for one answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -51,41 +49,6 @@ pub fn espresso() -> PlaceOrderRequest {
     order("espresso", "single", 1)
 }
 
-/// What customers were told. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct History(Arc<Mutex<Told>>);
-
-#[derive(Debug, Default)]
-struct Told {
-    acknowledged: Vec<Uuid>,
-    errors: BTreeMap<&'static str, usize>,
-}
-
-impl History {
-    /// The ids of the orders that were acknowledged.
-    pub fn acknowledged(&self) -> Vec<Uuid> {
-        self.told().acknowledged.clone()
-    }
-
-    /// How many calls were answered with an error, by its code.
-    pub fn errors(&self) -> BTreeMap<&'static str, usize> {
-        self.told().errors.clone()
-    }
-
-    fn note(&self, answer: &Result<Order, Status>) {
-        let mut told = self.told();
-        match answer.as_ref().map(|order| order.order_id.parse()) {
-            Ok(Ok(order_id)) => told.acknowledged.push(order_id),
-            Ok(Err(_)) => *told.errors.entry("order_id is no UUID").or_default() += 1,
-            Err(status) => *told.errors.entry(status.code().description()).or_default() += 1,
-        }
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Somebody who orders, over a connection of their own.
 #[derive(Clone, Debug)]
 pub struct Customer {
@@ -109,6 +72,16 @@ impl Customer {
 
     /// Places an order, once.
     pub async fn place(&self, order: PlaceOrderRequest) -> Result<Order, Status> {
+        self.place_as_of(order, Instant::now()).await
+    }
+
+    /// The same of a customer who was to come at that time.
+    pub async fn place_as_of(
+        &self,
+        order: PlaceOrderRequest,
+        came: Instant,
+    ) -> Result<Order, Status> {
+        let asked = self.history.asks(&order, came);
         let request = rpc::client::request(order, DEADLINE);
         let mut client = ReceptionServiceClient::new(self.channel());
         let answer = client
@@ -119,7 +92,7 @@ impl Customer {
             let order = answer.into_inner().order;
             order.ok_or_else(|| Status::internal("the answer holds no order"))
         });
-        self.history.note(&answer);
+        self.history.answered(&asked, &answer);
         answer
     }
 

@@ -13,11 +13,12 @@ use tokio::{
 };
 
 use crate::{
+    harness,
     probe::Probe,
     process::{Identity, Process, Program, log},
 };
 
-/// How long a start may take on a busy machine.
+/// How long a start may take on a busy machine; `SHOP_PATIENCE` if that is longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long what a killed process leaves behind may hold up the next.
 const LEFTOVERS: Duration = Duration::from_secs(5);
@@ -49,7 +50,8 @@ impl Daemon {
     pub async fn ready(&self) -> Result<()> {
         let identity = self.identity().await;
         let Program { part, log, .. } = &self.program;
-        let ready = self.probe.wait(|| identity.is_alive(), PATIENCE).await;
+        let patience = harness::patience().max(PATIENCE);
+        let ready = self.probe.wait(|| identity.is_alive(), patience).await;
         ready.map_err(|error| anyhow!("{part} is not ready: {error:#}. This is {}", log::tail(log)))
     }
 

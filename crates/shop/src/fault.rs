@@ -48,11 +48,13 @@ pub struct Proxy {
 pub struct Counts {
     /// Connections that were accepted and not refused.
     pub connections: u64,
-    /// Connections that were reset or refused by a cut.
+    /// Connections that were reset, or refused by a cut.
     pub broken: u64,
+    /// Connections that were closed in one direction.
+    pub half_closed: u64,
     /// Chunks and new connections that met a black hole, and waited.
     pub held: u64,
-    /// Chunks that were delayed.
+    /// Chunks that were delayed or throttled.
     pub delayed: u64,
 }
 
@@ -61,6 +63,7 @@ struct Counters {
     /// Also the number of the next connection.
     connections: AtomicU64,
     broken: AtomicU64,
+    half_closed: AtomicU64,
     held: AtomicU64,
     delayed: AtomicU64,
 }
@@ -72,9 +75,13 @@ struct Line {
     fault: Fault,
     /// Connections below are reset.
     reset_below: u64,
+    /// Connections below hear nothing more from the server, and are told so.
+    half_closed_below: u64,
     /// Connections below are silent for ever.
     stranded_below: u64,
     trap: Option<Trap>,
+    /// How many bytes from clients still pass, if the line is cut after them.
+    cut_after: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +91,15 @@ enum Fault {
     Cut,
     BlackHole,
     Delay(Duration),
+    /// Bytes a second, for each connection and direction.
+    Throttle(u32),
 }
 
 impl Line {
     /// `next` is the number of the next connection.
     fn cut(&mut self, next: u64) {
-        (self.fault, self.reset_below, self.trap) = (Fault::Cut, next, None);
+        (self.fault, self.reset_below) = (Fault::Cut, next);
+        (self.trap, self.cut_after) = (None, None);
     }
 
     fn resets(&self, number: u64) -> bool {
@@ -100,9 +110,18 @@ impl Line {
         self.fault == Fault::BlackHole || number < self.stranded_below
     }
 
-    fn delay(&self) -> Option<Duration> {
+    fn half_closes(&self, number: u64) -> bool {
+        number < self.half_closed_below
+    }
+
+    /// How long so many bytes are held back.
+    fn delay(&self, bytes: usize) -> Option<Duration> {
         match self.fault {
             Fault::Delay(delay) => Some(delay),
+            Fault::Throttle(rate) => {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                Some(Duration::from_secs(1) * bytes / rate.max(1))
+            }
             _ => None,
         }
     }
@@ -143,6 +162,25 @@ impl Proxy {
         self.line.send_modify(|line| line.cut(next));
     }
 
+    /// Resets all connections now; new ones pass.
+    pub fn reset(&self) {
+        let next = self.counters.connections.load(Ordering::Relaxed);
+        self.line.send_modify(|line| line.reset_below = next);
+    }
+
+    /// Tells the clients of now that the server has nothing more to say, which is not so; what they
+    /// say still reaches it. New connections pass.
+    pub fn half_close(&self) {
+        let next = self.counters.connections.load(Ordering::Relaxed);
+        self.line.send_modify(|line| line.half_closed_below = next);
+    }
+
+    /// Cuts, as [`Proxy::cut`] does, when so many more bytes from clients have passed, on whatever
+    /// connections: in the middle of a word, if that is where they end.
+    pub fn cut_after(&self, bytes: usize) {
+        self.line.send_modify(|line| line.cut_after = Some(bytes));
+    }
+
     /// Cuts, as [`Proxy::cut`] does, at the moment at which a client has said these words on one
     /// connection, in this order and each in a chunk of its own.
     pub fn cut_at(&self, words: &'static [&'static str], lost: Lost) {
@@ -169,6 +207,12 @@ impl Proxy {
             .send_modify(|line| line.fault = Fault::Delay(delay));
     }
 
+    /// Lets so many bytes a second pass, for each connection and direction.
+    pub fn throttle(&self, bytes_a_second: u32) {
+        let throttle = Fault::Throttle(bytes_a_second);
+        self.line.send_modify(|line| line.fault = throttle);
+    }
+
     /// Ends the fault. What a black hole has held goes on; stranded connections stay silent.
     pub fn heal(&self) {
         self.line.send_modify(|line| line.fault = Fault::None);
@@ -180,6 +224,7 @@ impl Proxy {
         Counts {
             connections: read(&self.counters.connections),
             broken: read(&self.counters.broken),
+            half_closed: read(&self.counters.half_closed),
             held: read(&self.counters.held),
             delayed: read(&self.counters.delayed),
         }

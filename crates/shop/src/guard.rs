@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::process::code;
+use crate::{disk, process::code};
 
 /// How long CMD may take to end after the parent is gone.
 const GRACE: Duration = Duration::from_secs(5);
@@ -38,6 +38,9 @@ pub struct Options {
     /// A folder to delete once the parent is gone.
     #[arg(long, value_name = "DIR")]
     remove: Vec<PathBuf>,
+    /// A folder to unmount before that.
+    #[arg(long, value_name = "DIR")]
+    unmount: Vec<PathBuf>,
     /// The user CMD runs as.
     #[arg(long, requires = "gid")]
     uid: Option<u32>,
@@ -112,6 +115,10 @@ async fn end(child: &mut Child, signal: Signal) -> Result<i32> {
 }
 
 async fn clean(options: &Options, exit_code: i32) -> Result<i32> {
+    for folder in &options.unmount {
+        // Most often its owner has done it, and there is nothing to unmount.
+        let _ = disk::unmount(folder);
+    }
     for folder in &options.remove {
         remove(folder).await;
     }

@@ -7,7 +7,7 @@
 //! not closed, and so not checked, fails its test. What a test asks of its shop either works or
 //! panics with what was seen.
 
-use std::{sync::Arc, thread};
+use std::{path::PathBuf, sync::Arc, thread};
 
 use anyhow::Result;
 use proto::{
@@ -29,7 +29,8 @@ use uuid::Uuid;
 use crate::{
     books,
     customers::{Customer, History},
-    servers::{Proxied, Servers},
+    fault::Proxy,
+    servers::{Layout, Proxied, Servers},
     services::Service,
 };
 
@@ -41,10 +42,14 @@ mod collector;
 mod database;
 /// A service, in this process or as a child.
 mod hosted;
+/// A proxy on each line between two parts.
+mod lines;
 /// What is taken away from a shop for good.
 mod losses;
 /// Waiting for what must come.
 mod patience;
+/// Messages that no service would write.
+mod poison;
 /// How the provider behaves.
 mod provider;
 /// Servers: shared, or for one shop alone.
@@ -54,10 +59,12 @@ mod topics;
 /// Who is told what at the start.
 mod wiring;
 
-pub use closing::UNSENT;
+pub use closing::{InFlight, UNSENT};
 pub use collector::Collector;
 use database::Databases;
 pub use hosted::Hosted;
+pub use lines::Line;
+use lines::Lines;
 pub use patience::{eventually, outage, patience};
 pub use provider::Provider;
 use wiring::Wiring;
@@ -70,10 +77,21 @@ pub struct Options {
     /// Services reach Kafka through a proxy that can break: [`Servers::kafka_proxy`]. Implies own
     /// servers, and services as child processes.
     pub kafka_proxy: bool,
+    /// Only this service reaches Kafka through the proxy; the others go round it.
+    pub kafka_proxy_before: Option<Service>,
+    /// How Postgres and Kafka are laid out. Anything but the default implies own servers.
+    pub layout: Layout,
     /// The same before Postgres: [`Servers::postgres_proxy`].
     pub postgres_proxy: bool,
+    /// A proxy on each [`Line`] between two parts. Implies own servers, and services as child
+    /// processes.
+    pub lines: bool,
     /// Services as child processes, because the test kills them.
     pub processes: bool,
+    /// Where its processes log to, if not with those of the other tests.
+    pub logs: Option<PathBuf>,
+    /// What its customers are told is told here, too.
+    pub history: History,
     /// Settings on top, by the names of their environment variables: `("CHARGE_TIMEOUT", "300ms")`.
     pub settings: Vec<(Service, &'static str, String)>,
 }
@@ -81,7 +99,9 @@ pub struct Options {
 impl Options {
     fn proxied(&self) -> Option<Proxied> {
         let (kafka, postgres) = (self.kafka_proxy, self.postgres_proxy);
-        (self.own_servers || kafka || postgres).then_some(Proxied { kafka, postgres })
+        let own = self.own_servers || self.lines || self.layout != Layout::default();
+        let own = own || kafka || postgres;
+        own.then_some(Proxied { kafka, postgres })
     }
 
     /// The same with one more setting.
@@ -109,6 +129,8 @@ pub struct Shop {
     /// What its customers were told.
     pub history: History,
     databases: Databases,
+    lines: Option<Lines>,
+    logs: PathBuf,
     customer: Customer,
     closed: bool,
 }
@@ -117,12 +139,14 @@ impl Shop {
     /// Opens a shop and waits until all its services are ready.
     pub async fn open(options: Options) -> Result<Self> {
         let mut shop = Self::prepare(options).await?;
+        // Nobody ordered in a shop that did not open, or whose opening was given up: there are no
+        // books to check.
+        shop.closed = true;
         let started = tokio::try_join!(
             shop.payments.start(),
             shop.barista.start(),
             shop.reception.start()
         );
-        // Nobody ordered in a shop that did not open: there are no books to check.
         shop.closed = started.is_err();
         started.map(|_| shop)
     }
@@ -130,25 +154,38 @@ impl Shop {
     /// The same without its services: they are started by the test.
     pub async fn prepare(options: Options) -> Result<Self> {
         let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
+        let logs = options
+            .logs
+            .clone()
+            .map_or_else(|| shared::logs(&name), Ok)?;
         let servers = match options.proxied() {
-            Some(proxied) => shared::own(&name, proxied).await?,
+            Some(proxied) => shared::own(&logs, proxied, options.layout).await?,
             None => shared::shared().await?,
         };
         let topics =
             [proto::ORDERS_TOPIC, proto::TICKETS_TOPIC].map(|topic| wiring::topic(topic, &name));
-        let (databases, ()) = tokio::try_join!(
+        let (mut databases, ()) = tokio::try_join!(
             Databases::create(&servers, &name),
             topics::create(&servers, topics),
         )?;
+        let lines = match options.lines {
+            true => Some(Lines::before_databases(&mut databases).await?),
+            false => None,
+        };
         let wiring = Wiring {
             options: &options,
             servers: &servers,
             name: &name,
+            logs: &logs,
         };
         let payments = wiring.payments(&databases)?;
         let barista = wiring.barista(&databases)?;
-        let reception = wiring.reception(&databases, &payments)?;
-        let history = History::default();
+        let (payments_url, lines) = match lines {
+            Some(lines) => lines.and_before_payments(&payments).await?,
+            None => (payments.url(), None),
+        };
+        let reception = wiring.reception(&databases, payments_url)?;
+        let history = options.history.clone();
         Ok(Self {
             provider: Provider::new(payments.channel()?),
             customer: Customer::new(&reception.url(), history.clone())?,
@@ -159,6 +196,8 @@ impl Shop {
             servers,
             name,
             databases,
+            lines,
+            logs,
             history,
         })
     }
@@ -271,6 +310,20 @@ impl Shop {
     /// The topic on which the barista tells of tickets.
     pub fn tickets_topic(&self) -> String {
         wiring::topic(proto::TICKETS_TOPIC, &self.name)
+    }
+
+    /// The line between two of its parts.
+    ///
+    /// # Panics
+    /// There are no proxies on them.
+    pub fn line(&self, line: Line) -> &Proxy {
+        let lines = self.lines.as_ref();
+        lines.expect("the shop was opened with `lines`").proxy(line)
+    }
+
+    /// Its three databases, for whoever reads the books.
+    pub fn ledgers(&self) -> books::Ledgers {
+        self.databases.ledgers()
     }
 
     /// One of its services.

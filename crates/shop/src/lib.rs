@@ -13,16 +13,20 @@ pub mod circuits;
 pub mod cli;
 // Ending what runs, in the right order.
 mod closing;
-// What they ask for, and what they were told.
+// What they ask for.
 pub mod customers;
 // A guarded child that tests kill, pause and start again.
 pub mod daemon;
 // Where a shop keeps its state, data and logs.
 pub mod dir;
+// A disk that is small enough to be filled.
+pub mod disk;
 // `shop dlq`: dead letters, looked at, replayed and dropped.
 pub mod dlq;
 // `shop down`: ends everything.
 pub mod down;
+// `shop drill`: breaks it for real, and lets the books judge.
+pub mod drill;
 // A TCP proxy that breaks on command.
 pub mod fault;
 // `shop fill`: orders that nobody placed.
@@ -31,6 +35,8 @@ pub mod fill;
 pub mod guard;
 // A whole shop for one test.
 pub mod harness;
+// What customers asked and were told, on disk.
+pub mod history;
 // An Apache Kafka of our own.
 pub mod kafka;
 // `shop load`: how many, how fast, at what cost.

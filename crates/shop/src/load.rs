@@ -18,7 +18,7 @@ pub(crate) mod cost;
 /// The figures, for people and for programs.
 mod report;
 /// What the orders' rows say afterwards.
-mod rows;
+pub(crate) mod rows;
 /// pgbench.
 mod yardstick;
 
@@ -64,6 +64,9 @@ pub struct Options {
     /// Write the figures to this file, too.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Write what customers were told to this new file, call by call: `shop books --history` reads it.
+    #[arg(long, value_name = "PATH")]
+    history: Option<PathBuf>,
     /// Compare with another run, of which this file has the figures.
     #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,
@@ -104,7 +107,10 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
         url,
         clients: options.clients,
         rate: options.rate,
-        history: History::default(),
+        history: match &options.history {
+            Some(path) => History::recorded(path)?,
+            None => History::default(),
+        },
         progress,
     };
     let stored_orders = rows::stored(&ledgers.reception).await?;

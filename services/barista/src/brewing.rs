@@ -20,7 +20,7 @@ use crate::{
 };
 use anyhow::ensure;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use lifecycle::Stop;
+use lifecycle::{Stop, postgres::begin};
 use messaging::outbox::Waker;
 use sqlx::PgPool;
 use std::{io, sync::Arc, time::Duration};
@@ -145,7 +145,7 @@ impl Workforce {
 
     async fn transaction(&mut self) -> sqlx::Result<(Vec<bool>, Vec<Lease>)> {
         let brewed = self.brewed();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let in_time = store::book_drinks(&mut tx, &brewed).await?;
         let leases = store::take_drinks(&mut tx, &self.terms).await?;
         // Crash here: nothing is booked, nothing is taken. The leases of what was brewed
@@ -206,7 +206,7 @@ impl Workforce {
 
     async fn put_down(&mut self) -> sqlx::Result<u64> {
         let brewed = self.brewed();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let in_time = store::book_drinks(&mut tx, &brewed).await?;
         let handed_back = store::hand_back(&mut tx, self.terms.owner).await?;
         // Crash here: as if the process had died with the drinks in its hands.

@@ -10,7 +10,10 @@
 //! Any number of instances may run.
 
 use crate::store;
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{begin, bounded},
+};
 use messaging::outbox::Waker;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -23,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// What the database answers. Nothing was given up then.
 pub async fn give_up(pool: &PgPool, attempts: i32) -> sqlx::Result<usize> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin(pool).await?;
     let hopeless = store::lock_hopeless(&mut tx, attempts).await?;
     let given_up = store::end(&mut tx, hopeless).await?.len();
     // Crash here: they still wait; whoever looks next gives them up.

@@ -12,6 +12,7 @@ use crate::{
     payment::{Charge, Decision, Payment, Refund},
     store,
 };
+use lifecycle::postgres::begin;
 use sqlx::{PgConnection, PgPool};
 use std::slice;
 
@@ -36,7 +37,7 @@ pub async fn cancel(pool: &PgPool, key: &str, fate: Fate) -> Result<Payment, Err
 }
 
 async fn closed(pool: &PgPool, key: &str) -> sqlx::Result<Payment> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin(pool).await?;
     let payment = close(&mut tx, key).await?;
     // Crash here: nothing has happened, and the caller asks again.
     tx.commit().await?;

@@ -99,12 +99,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         tickets,
         &config.inbox,
     )?;
-    let topic = config.orders_topic;
     let relay = Relay::new(
         pool.clone(),
         kafka,
         SOURCE,
-        topic,
+        config.orders_topic,
         waker.clone(),
         config.relay,
     )?

@@ -17,6 +17,7 @@ use crate::{
     order::{Event, OrderId},
     store::NewOrder,
 };
+use planted::Bug;
 use proto::{
     money::v1::Money,
     payments::v1::{self as wire, ChargeRequest, payments_service_client::PaymentsServiceClient},
@@ -27,6 +28,7 @@ use rpc::{
 };
 use std::time::Duration;
 use tonic::{Status, transport::Channel};
+use uuid::Uuid;
 
 /// What is to be charged. Not `Debug`: it holds the token.
 #[derive(Clone)]
@@ -118,7 +120,10 @@ impl Payments {
 
     async fn send_charge(&self, charge: Charge, budget: Duration) -> Result<wire::Payment, Status> {
         let message = ChargeRequest {
-            idempotency_key: charge.order_id.to_string(),
+            idempotency_key: match planted::bug(Bug::ChargeKeyPerAttempt) {
+                true => Uuid::now_v7().to_string(),
+                false => charge.order_id.to_string(),
+            },
             amount: Some(Money {
                 currency_code: charge.currency_code,
                 amount_minor: charge.amount_minor,

@@ -21,7 +21,10 @@ use crate::{
 };
 use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{begin, bounded},
+};
 use messaging::outbox::Waker;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -99,7 +102,7 @@ impl PaymentWindow {
         if changes.is_empty() {
             return Ok(0);
         }
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let changed = change::apply(&mut tx, changes).await?;
         // Crash here: all of them still wait to be paid; whoever looks next cancels them.
         tx.commit().await?;

@@ -18,7 +18,10 @@ use crate::{
     announce,
     store::overdue::{self, Overdue},
 };
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{begin, bounded},
+};
 use messaging::{
     backlog,
     event::Event,
@@ -88,7 +91,7 @@ impl Reconciler {
     /// # Errors
     /// What the database answers. Nothing was announced then, and nothing put off.
     pub async fn ask(&self) -> sqlx::Result<Asked> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let silent = overdue::claim(&mut tx, BATCH, self.after, LONGEST_PAUSE).await?;
         if silent.is_empty() {
             return Ok(Asked::default());

@@ -2,6 +2,8 @@
 
 use super::settle::{Refused, Settled};
 use chrono::{DateTime, Utc};
+use lifecycle::postgres::begin;
+use planted::Bug;
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, types::Json};
 use std::collections::BTreeMap;
 use telemetry::propagation::TraceContext;
@@ -82,7 +84,7 @@ impl Cursor {
 /// The limit is part of the text: as a parameter it would have Postgres plan the statement
 /// anew every time, which takes as long as running it.
 pub(super) async fn unsent(pool: &PgPool, owner: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
-    let statement = format!(
+    let mut statement = format!(
         "select p.part, p.epoch, o.xid::text::bigint as xid, o.seq, o.event_id, o.event_type, \
                 o.order_id, o.revision, o.occur_time, o.payload, o.traceparent, o.tracestate, \
                 o.create_time \
@@ -94,11 +96,26 @@ pub(super) async fn unsent(pool: &PgPool, owner: Uuid, limit: i64) -> sqlx::Resu
          where p.owner = $1 and p.lease_expire_time > now() \
          order by p.part, o.xid, o.seq",
     );
+    if planted::bug(Bug::SerialCursor) {
+        statement = bare_serial(&statement);
+    }
     // A number, and the same one for as long as the process runs.
     sqlx::query_as(AssertSqlSafe(statement))
         .bind(owner)
         .fetch_all(pool)
         .await
+}
+
+/// The same without a horizon: what commits late lies below the cursor.
+fn bare_serial(statement: &str) -> String {
+    statement
+        .replace(
+            "(xid, seq) > (p.cursor_xid, p.cursor_seq)",
+            "seq > p.cursor_seq",
+        )
+        .replace("and xid < pg_snapshot_xmin(pg_current_snapshot())", "")
+        .replace("by xid, seq", "by seq")
+        .replace("by p.part, o.xid, o.seq", "by p.part, o.seq")
 }
 
 /// Moves cursors, and parks what they pass that Kafka will never take. Returns the
@@ -116,7 +133,7 @@ pub(super) async fn settle(
     if settled.refused.is_empty() {
         return advance(pool, owner, &settled.cursors).await;
     }
-    let mut tx = pool.begin().await?;
+    let mut tx = begin(pool).await?;
     let moved = advance(&mut *tx, owner, &settled.cursors).await?;
     for refused in &settled.refused {
         // A part that changed hands is its new owner's to judge.
@@ -139,14 +156,17 @@ async fn advance(
         return Ok(Vec::new());
     }
     let column = |value: fn(&Cursor) -> i64| cursors.iter().map(value).collect::<Vec<_>>();
-    sqlx::query_scalar(
+    sqlx::query_scalar(planted::swap(
+        Bug::NoLeaseEpoch,
+        "p.owner = $1 and p.epoch = c.epoch",
+        "$1::uuid is not null",
         "update outbox_parts p \
          set cursor_xid = c.xid::text::xid8, cursor_seq = c.seq \
          from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
               as c (part, epoch, xid, seq) \
          where p.part = c.part and p.owner = $1 and p.epoch = c.epoch \
          returning p.part",
-    )
+    ))
     .bind(owner)
     .bind(cursors.iter().map(|c| c.part).collect::<Vec<_>>())
     .bind(column(|c| c.epoch))

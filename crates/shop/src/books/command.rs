@@ -1,14 +1,25 @@
-//! `shop books`: checks a shop that is open.
+//! `shop books`: checks a shop by its databases. Its services need not run.
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{Books, Ledgers, check};
-use crate::{dir::ShopDir, part::Part, state::State};
+use crate::{
+    dir::ShopDir,
+    history::{self, Recorded},
+    part::Part,
+    state::State,
+};
 
 /// What to check.
-#[derive(clap::Args, Clone, Copy, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Options {
+    /// What customers were told: a file that `shop load` or `shop drill` has written. Without it
+    /// every order that is stored counts as acknowledged
+    #[arg(long, value_name = "PATH")]
+    history: Option<PathBuf>,
     /// Nothing is in flight any more: an order that is not finished is wrong, too
     #[arg(long)]
     settled: bool,
@@ -19,7 +30,10 @@ pub struct Options {
 
 /// Prints the books; an error if they are wrong.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let books = read(&dir, options.settled).await?;
+    let books = match &options.history {
+        Some(path) => against(&dir, &history::read(path)?, options.settled).await?,
+        None => read(&dir, options.settled).await?,
+    };
     match options.json {
         true => anstream::println!("{}", serde_json::to_string_pretty(&books)?),
         false => anstream::println!("{books}"),
@@ -39,6 +53,13 @@ pub async fn read(dir: &ShopDir, settled: bool) -> Result<Books> {
         .await
         .context("reception's database does not answer; is the shop open? `shop status`")?;
     check(&ledgers, &acknowledged, settled).await
+}
+
+/// The books of a shop against what its customers were told.
+async fn against(dir: &ShopDir, told: &Recorded, settled: bool) -> Result<Books> {
+    let mut books = check(&ledgers(dir)?, &told.acknowledged(), settled).await?;
+    books.compare_calls(&told.calls);
+    Ok(books)
 }
 
 /// Connections to the databases of an open shop.

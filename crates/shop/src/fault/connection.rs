@@ -120,31 +120,73 @@ impl Connection {
     ) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK];
         loop {
-            let length = from.read(&mut buffer).await?;
-            self.travel().await;
+            let length = tokio::select! {
+                length = from.read(&mut buffer) => length?,
+                () = self.half_closes(), if whose == From::Server => 0,
+            };
+            self.travel(length).await;
             if length == 0 {
                 return to.shutdown().await;
             }
             self.pass_trap(whose, &buffer[..length]).await;
+            if let Some(last) = self.last_bytes(whose, length) {
+                to.write_all(&buffer[..last]).await?;
+                return self.cut().await;
+            }
             to.write_all(&buffer[..length]).await?;
         }
+    }
+
+    /// Returns when the server is to be thought silent.
+    async fn half_closes(&mut self) {
+        let number = self.number;
+        let half_closed = self
+            .line
+            .wait_for(|line| line.half_closes(number))
+            .await
+            .is_ok();
+        if half_closed {
+            return count(&self.counters.half_closed);
+        }
+        // The proxy is gone, and this task is about to be.
+        pending().await
+    }
+
+    /// How many of these bytes pass, if the line is cut after them.
+    fn last_bytes(&self, whose: From, length: usize) -> Option<usize> {
+        let mut last = None;
+        // Nobody is woken: to those who wait for a fault, nothing has changed.
+        self.cutter.send_if_modified(|line| {
+            if let (From::Client, Some(left)) = (whose, line.cut_after.as_mut()) {
+                match *left > length {
+                    true => *left -= length,
+                    false => last = line.cut_after.take(),
+                }
+            }
+            false
+        });
+        last
+    }
+
+    /// Cuts the line, and does not return: this connection is reset with all the others.
+    async fn cut<T>(&self) -> T {
+        let next = self.counters.connections.load(Ordering::Relaxed);
+        self.cutter.send_modify(|line| line.cut(next));
+        pending().await
     }
 
     /// Cuts the line, and does not return, if these bytes are what a trap waits for.
     async fn pass_trap(&self, whose: From, bytes: &[u8]) {
         let trap = self.line.borrow().trap;
         if trap.is_some_and(|trap| trap.springs(&self.said, whose, bytes)) {
-            let next = self.counters.connections.load(Ordering::Relaxed);
-            self.cutter.send_modify(|line| line.cut(next));
-            // Reset with all the others.
-            pending().await
+            self.cut().await
         }
     }
 
-    /// Takes as long as the line makes a chunk take.
-    async fn travel(&mut self) {
+    /// Takes as long as the line makes so many bytes take.
+    async fn travel(&mut self, bytes: usize) {
         self.sounds().await;
-        let delay = self.line.borrow().delay();
+        let delay = self.line.borrow().delay(bytes);
         if let Some(delay) = delay {
             count(&self.counters.delayed);
             sleep(delay).await;

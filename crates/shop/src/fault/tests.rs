@@ -184,6 +184,76 @@ async fn a_delay_takes_as_long_as_it_says_in_each_direction() {
 }
 
 #[tokio::test]
+async fn a_throttle_lets_so_many_bytes_a_second_pass() {
+    let echo = Echo::open().await;
+    let mut line = echo.call().await;
+    echo.proxy.throttle(1_000);
+    let begun = Instant::now();
+    say(&mut line, &[0; 100]).await;
+    hear(&mut line, 100).await.expect("it passes");
+    // A tenth of a second each way.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(200), "{took:?}");
+    assert!(echo.proxy.counts().delayed >= 2);
+}
+
+#[tokio::test]
+async fn a_reset_breaks_what_is_open_and_nothing_that_comes() {
+    let echo = Echo::open().await;
+    let mut open = echo.call().await;
+    say(&mut open, b"a").await;
+    assert_eq!(hear(&mut open, 1).await.expect("it passes"), b"a");
+
+    echo.proxy.reset();
+    let broken = hear(&mut open, 1).await.expect_err("it was reset");
+    assert_eq!(broken.kind(), io::ErrorKind::ConnectionReset);
+    let mut new = echo.call().await;
+    say(&mut new, b"b").await;
+    assert_eq!(hear(&mut new, 1).await.expect("it passes"), b"b");
+    assert_eq!(echo.proxy.counts().broken, 1);
+}
+
+#[tokio::test]
+async fn of_a_half_closed_line_one_direction_goes_on() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = Proxy::open(upstream.local_addr().expect("it is bound")).await;
+    let proxy = proxy.expect("a port is free");
+    let mut client = call(proxy.address()).await.expect("it accepts");
+    let (mut server, _) = upstream.accept().await.expect("it is connected");
+    say(&mut client, b"a").await;
+    assert_eq!(hear(&mut server, 1).await.expect("it passes"), b"a");
+
+    proxy.half_close();
+    let end = hear(&mut client, 1)
+        .await
+        .expect_err("the server is silent");
+    assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
+    say(&mut client, b"b").await;
+    assert_eq!(hear(&mut server, 1).await.expect("it passes"), b"b");
+    assert_eq!(proxy.counts().half_closed, 1);
+}
+
+#[tokio::test]
+async fn a_cut_after_some_bytes_comes_in_the_middle_of_a_word() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = Proxy::open(upstream.local_addr().expect("it is bound")).await;
+    let proxy = proxy.expect("a port is free");
+    let mut client = call(proxy.address()).await.expect("it accepts");
+    let (mut server, _) = upstream.accept().await.expect("it is connected");
+
+    proxy.cut_after(5);
+    say(&mut client, b"tea").await;
+    assert_eq!(hear(&mut server, 3).await.expect("it passes"), b"tea");
+    say(&mut client, b"coffee").await;
+    assert_eq!(hear(&mut server, 2).await.expect("it passes"), b"co");
+    for end in [&mut client, &mut server] {
+        let cut = hear(end, 1).await.expect_err("it was cut");
+        assert_eq!(cut.kind(), io::ErrorKind::ConnectionReset);
+    }
+    assert_eq!(proxy.counts().broken, 1);
+}
+
+#[tokio::test]
 async fn a_cut_at_a_word_loses_the_word_or_its_answer_and_nothing_before() {
     for lost in [Lost::Word, Lost::Answer] {
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");

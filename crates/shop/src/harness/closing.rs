@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use sqlx::PgPool;
 
-use super::{Shop, eventually, shared, topics};
+use super::{Shop, eventually, topics};
+use crate::services::Service;
 
 const IN_FLIGHT: &str = "select count(*) from orders \
     where state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING') or refund_state = 'PENDING'";
@@ -16,11 +17,15 @@ pub const UNSENT: &str = "select count(*) from outbox o join outbox_parts p usin
 
 /// What is not done yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct InFlight {
-    orders: i64,
-    tickets: i64,
-    events_of_reception: i64,
-    events_of_barista: i64,
+pub struct InFlight {
+    /// Orders that are neither READY nor over, or whose money is due.
+    pub orders: i64,
+    /// Tickets that are neither READY nor over.
+    pub tickets: i64,
+    /// Events that are not published yet.
+    pub events_of_reception: i64,
+    /// The same of the barista.
+    pub events_of_barista: i64,
 }
 
 impl Shop {
@@ -37,7 +42,8 @@ impl Shop {
         }
     }
 
-    async fn in_flight(&self) -> sqlx::Result<InFlight> {
+    /// What is not done yet.
+    pub async fn in_flight(&self) -> sqlx::Result<InFlight> {
         let (reception, barista) = (&self.databases.reception.pool, &self.databases.barista.pool);
         let (orders, tickets, events_of_reception, events_of_barista) = tokio::try_join!(
             count(reception, IN_FLIGHT),
@@ -75,17 +81,40 @@ impl Shop {
             .unwrap_or_else(|error| panic!("the shop does not close: {error:#}"));
     }
 
-    async fn remove(&self) -> Result<()> {
+    /// Ends a shop that has servers of its own, and these. An error if a service did not end well.
+    pub async fn finish(mut self) -> Result<()> {
+        self.closed = true;
+        self.stop_services().await?;
+        self.servers.end().await
+    }
+
+    /// The same at once, in whatever state it is: paused, broken, half gone.
+    pub async fn abandon(mut self) -> Result<()> {
+        self.closed = true;
+        for service in Service::ALL {
+            // An error says that it does not run.
+            let _ = self.service(service).kill9().await;
+        }
+        // Stopped, it would not hear that it is to end.
+        self.servers.postgres.resume().await?;
+        self.servers.end().await
+    }
+
+    async fn stop_services(&self) -> Result<()> {
         tokio::try_join!(
             self.reception.stop(),
             self.barista.stop(),
             self.payments.stop()
         )?;
+        Ok(())
+    }
+
+    async fn remove(&self) -> Result<()> {
+        self.stop_services().await?;
         let topics = topics::delete(&self.servers, [self.orders_topic(), self.tickets_topic()]);
         tokio::try_join!(self.databases.drop(&self.servers), topics)?;
-        let logs = shared::logs(&self.name)?;
-        if logs.is_dir() {
-            fs::remove_dir_all(&logs).context("cannot delete the logs")?;
+        if self.logs.is_dir() {
+            fs::remove_dir_all(&self.logs).context("cannot delete the logs")?;
         }
         Ok(())
     }

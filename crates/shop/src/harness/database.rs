@@ -1,6 +1,6 @@
 //! Each service's own database.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use url::Url;
 
@@ -52,6 +52,14 @@ impl Databases {
         }
     }
 
+    pub(super) fn of_mut(&mut self, service: Service) -> &mut Database {
+        match service {
+            Service::Reception => &mut self.reception,
+            Service::Barista => &mut self.barista,
+            Service::Payments => &mut self.payments,
+        }
+    }
+
     pub(super) fn ledgers(&self) -> Ledgers {
         Ledgers {
             reception: self.reception.pool.clone(),
@@ -74,12 +82,26 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .connect_lazy(&direct)?;
-        let mut url = Url::parse(&direct)?;
+        let url = direct;
+        let mut database = Self { name, url, pool };
         if let Some(port) = servers.postgres_port() {
-            ensure!(url.set_port(Some(port)).is_ok(), "the URL has no host");
+            database.reach_at(port)?;
         }
-        let url = url.into();
-        Ok(Self { name, url, pool })
+        Ok(database)
+    }
+
+    /// Where the service connects to: the port of a proxy.
+    pub(super) fn reach_at(&mut self, port: u16) -> Result<()> {
+        let mut url = Url::parse(&self.url)?;
+        ensure!(url.set_port(Some(port)).is_ok(), "the URL has no host");
+        self.url = url.into();
+        Ok(())
+    }
+
+    /// The port that the service connects to.
+    pub(super) fn port(&self) -> Result<u16> {
+        let url = Url::parse(&self.url)?;
+        url.port().context("the URL has no port")
     }
 
     /// Copies it, to be restored. There is one copy at a time.

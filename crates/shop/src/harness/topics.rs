@@ -10,6 +10,7 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use tokio::time::Instant;
@@ -18,9 +19,10 @@ use super::{patience::patience, wiring::PARTITIONS};
 use crate::servers::Servers;
 
 pub(super) async fn create(servers: &Servers, topics: [String; 2]) -> Result<()> {
+    let replicas = i32::try_from(servers.kafka_nodes().count())?;
     let new = topics
         .each_ref()
-        .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
+        .map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(replicas)));
     let created = ask(servers, async |admin| {
         admin.create_topics(&new, &options()).await
     });
@@ -56,6 +58,22 @@ pub(super) async fn expire(servers: &Servers, topic: &str) -> Result<()> {
         partition.error()?;
     }
     Ok(())
+}
+
+/// Sets a group that has no members back to the beginning of a topic.
+pub(super) async fn set_back(servers: &Servers, group: &str, topic: String) -> Result<()> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers.kafka_direct());
+    config.set("group.id", group);
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let mut beginning = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            beginning.add_partition_offset(&topic, partition, Offset::Offset(0))?;
+        }
+        Ok(consumer.commit(&beginning, CommitMode::Sync)?)
+    })
+    .await?
 }
 
 fn ends(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<TopicPartitionList> {

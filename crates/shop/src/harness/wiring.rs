@@ -1,11 +1,12 @@
 //! Who is told what at the start: addresses, databases, topics and groups of one shop.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::{
     Hosted, Options,
     database::{Database, Databases},
-    shared,
 };
 use crate::{servers::Servers, services::Service};
 
@@ -17,6 +18,7 @@ pub(super) struct Wiring<'a> {
     pub(super) options: &'a Options,
     pub(super) servers: &'a Servers,
     pub(super) name: &'a str,
+    pub(super) logs: &'a Path,
 }
 
 impl Wiring<'_> {
@@ -25,19 +27,28 @@ impl Wiring<'_> {
     }
 
     pub(super) fn barista(&self, databases: &Databases) -> Result<Hosted> {
-        let settings = [self.messaging(), vec![("BREW_SCALE", "0".to_owned())]].concat();
+        let messaging = self.messaging(Service::Barista);
+        let settings = [messaging, vec![("BREW_SCALE", "0".to_owned())]].concat();
         self.hosted(Service::Barista, &databases.barista, settings)
     }
 
-    pub(super) fn reception(&self, databases: &Databases, payments: &Hosted) -> Result<Hosted> {
-        let settings = [self.messaging(), vec![("PAYMENTS_URL", payments.url())]].concat();
+    pub(super) fn reception(&self, databases: &Databases, payments_url: String) -> Result<Hosted> {
+        let messaging = self.messaging(Service::Reception);
+        let settings = [messaging, vec![("PAYMENTS_URL", payments_url)]].concat();
         self.hosted(Service::Reception, &databases.reception, settings)
     }
 
-    fn messaging(&self) -> Vec<(&'static str, String)> {
+    fn messaging(&self, service: Service) -> Vec<(&'static str, String)> {
+        let before = self.options.kafka_proxy_before;
+        let brokers = match before.is_none_or(|before| before == service) {
+            true => self.servers.kafka_brokers(),
+            false => self.servers.kafka_direct(),
+        };
+        let replicas = self.servers.kafka_nodes().count();
         vec![
-            ("KAFKA_BROKERS", self.servers.kafka_brokers().to_owned()),
+            ("KAFKA_BROKERS", brokers.to_owned()),
             ("TOPIC_PARTITIONS", PARTITIONS.to_string()),
+            ("TOPIC_REPLICATION", replicas.to_string()),
             ("ORDERS_TOPIC", topic(proto::ORDERS_TOPIC, self.name)),
             ("TICKETS_TOPIC", topic(proto::TICKETS_TOPIC, self.name)),
         ]
@@ -51,10 +62,7 @@ impl Wiring<'_> {
     ) -> Result<Hosted> {
         settings.push(("DATABASE_URL", database.url.clone()));
         if service != Service::Payments {
-            settings.push((
-                "CONSUMER_GROUP",
-                format!("{}.{}", service.name(), self.name),
-            ));
+            settings.push(("CONSUMER_GROUP", group(service, self.name)));
         }
         for (_, name, value) in self
             .options
@@ -67,8 +75,14 @@ impl Wiring<'_> {
         }
         // Dropped in a test that fails, a consumer waits for the runtime that it blocks, if the
         // proxy before Kafka runs on that.
-        let children = self.options.processes || self.options.kafka_proxy;
-        let logs = children.then(|| shared::logs(self.name)).transpose()?;
+        let Options {
+            processes,
+            kafka_proxy,
+            lines,
+            ..
+        } = self.options;
+        let children = *processes || *kafka_proxy || *lines;
+        let logs = children.then(|| self.logs.to_owned());
         Hosted::new(service, settings, logs)
     }
 }
@@ -76,4 +90,9 @@ impl Wiring<'_> {
 /// A topic of one shop.
 pub(super) fn topic(topic: &str, shop: &str) -> String {
     format!("{topic}.{shop}")
+}
+
+/// The consumer group of one shop's service.
+pub(super) fn group(service: Service, shop: &str) -> String {
+    format!("{}.{shop}", service.name())
 }

@@ -127,7 +127,7 @@ async fn client(customer: Customer, index: usize, stop: Stop) -> Result<Placed> 
 }
 
 async fn place(customer: Customer, drink: &str, size: &str, came: Instant) -> Answered {
-    let answer = customer.place(order(drink, size, 1)).await;
+    let answer = customer.place_as_of(order(drink, size, 1), came).await;
     let answer = answer.map(|_| ()).map_err(|status| status.code());
     (answer, came.elapsed())
 }

@@ -26,7 +26,7 @@ pub(super) struct Ready {
 }
 
 /// Hires baristas who can make anything: rows in the barista's own table.
-pub(super) async fn hire(barista: &PgPool, count: i32) -> Result<()> {
+pub(crate) async fn hire(barista: &PgPool, count: i32) -> Result<()> {
     sqlx::query(
         "insert into baristas (barista_id, display_name, skills) \
          select 'hired-' || n, 'Hired ' || n, (select array_agg(distinct skill) from recipes) \

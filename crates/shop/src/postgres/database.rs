@@ -94,12 +94,17 @@ pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()
 }
 
 /// Makes the database `copy` as `name` is now, whoever is connected to `name`: they are thrown out,
-/// and whoever connects again meanwhile makes it fail.
+/// and nobody is let in meanwhile.
 pub async fn copy_database(admin_url: &str, name: &str, copy: &str, role: &str) -> Result<()> {
     for word in [name, copy, role] {
         ensure_plain(word)?;
     }
     let mut admin = connect(admin_url).await?;
+    execute(
+        &mut admin,
+        format!("alter database {name} allow_connections false"),
+    )
+    .await?;
     sqlx::query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1")
         .bind(name)
         .execute(&mut admin)
@@ -107,6 +112,11 @@ pub async fn copy_database(admin_url: &str, name: &str, copy: &str, role: &str) 
     execute(
         &mut admin,
         format!("create database {copy} template {name} owner {role}"),
+    )
+    .await?;
+    execute(
+        &mut admin,
+        format!("alter database {name} allow_connections true"),
     )
     .await?;
     Ok(admin.close().await?)

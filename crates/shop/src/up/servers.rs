@@ -93,6 +93,7 @@ async fn open_kafka(opening: &Opening<'_>, packages: &Option<Packages>) -> Resul
             port: address.port(),
             advertised_port: None,
             direct_port: None,
+            member: None,
             log,
         };
         opening.start(kafka.prepare(packages).await?, address, Build::default())?;

@@ -7,6 +7,7 @@
 
 use super::{column, take::Lease, tickets};
 use crate::ticket::Event;
+use planted::Bug;
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -34,7 +35,10 @@ fn key(lease: &Lease) -> Key {
 }
 
 async fn make(conn: &mut PgConnection, brewed: &[Lease]) -> sqlx::Result<HashSet<Key>> {
-    let made: Vec<Key> = sqlx::query_as(
+    let made: Vec<Key> = sqlx::query_as(planted::swap(
+        Bug::UnconditionalBooking,
+        "d.attempt = l.attempt and d.state = 'BREWING'",
+        "d.state <> 'WAITING'",
         "update drinks d set state = 'MADE', made_time = now(), lease_owner = null, \
              lease_expire_time = null \
          from unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[]) \
@@ -42,7 +46,7 @@ async fn make(conn: &mut PgConnection, brewed: &[Lease]) -> sqlx::Result<HashSet
          where d.order_id = l.order_id and d.line = l.line and d.unit = l.unit \
            and d.attempt = l.attempt and d.state = 'BREWING' \
          returning d.order_id, d.line, d.unit, d.attempt",
-    )
+    ))
     .bind(column(brewed, |l| l.order_id))
     .bind(column(brewed, |l| l.line))
     .bind(column(brewed, |l| l.unit))

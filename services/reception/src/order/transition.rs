@@ -8,6 +8,7 @@
 
 use super::{Cancel, Order, OrderId, Payment, Refund, State};
 use chrono::{DateTime, Utc};
+use planted::Bug;
 use uuid::Uuid;
 
 /// What can happen to an order.
@@ -108,6 +109,11 @@ impl Order {
     }
 
     fn unpaid(self, event: Event, now: DateTime<Utc>) -> Transition {
+        let gives_up = matches!(event, Event::WindowOver | Event::CancelRequested { .. });
+        let event = match gives_up && planted::bug(Bug::NoCancelPayment) {
+            true => Event::PaymentCancelled,
+            false => event,
+        };
         Transition::Applied(match event {
             Event::Charged { payment_id } => Self {
                 payment: Payment::Charged { payment_id },

@@ -6,6 +6,7 @@
 
 use super::{Error, Payments, answer};
 use crate::order::{Event, OrderId};
+use planted::Bug;
 use proto::{
     money::v1::Money,
     payments::v1::{CancelPaymentRequest, RefundRequest},
@@ -52,7 +53,10 @@ impl Payments {
         let payment_id = refund.payment_id;
         let message = RefundRequest {
             // Not the charge's own key, and the same for every try of every process.
-            idempotency_key: format!("refund-{}", refund.order_id),
+            idempotency_key: match planted::bug(Bug::RefundWithoutKey) {
+                true => Uuid::now_v7().to_string(),
+                false => format!("refund-{}", refund.order_id),
+            },
             payment_id: payment_id.to_string(),
             amount: Some(Money {
                 currency_code: refund.currency_code,

@@ -1,7 +1,18 @@
 use super::{Running, SERVICE, reason, takes};
-use proto::operations::v1::WatchCircuitsRequest;
-use std::time::{Duration, Instant};
-use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet, time};
+use proto::operations::v1::{WatchCircuitsRequest, circuits_service_client::CircuitsServiceClient};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::JoinSet,
+    time,
+};
 use tonic::{Code, Response, Streaming, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
@@ -62,6 +73,22 @@ async fn a_call_in_flight_finishes_while_health_says_not_serving() {
     answer
         .expect("it did not panic")
         .expect("the call finished");
+    server.stopped().await.expect("all calls were over");
+}
+
+#[tokio::test]
+async fn a_call_that_was_on_its_way_at_the_stop_finishes() {
+    let mut server = Running::start(GRACE).await;
+    let line = LateLine::to(server.address).await;
+    let mut client = line.client();
+    client
+        .list_circuits(takes(0))
+        .await
+        .expect("it is connected");
+    // Nothing is in flight. The client will be told to go, and does not know it yet.
+    server.stop.cancel();
+    let answer = client.list_circuits(takes(1_000)).await;
+    answer.expect("the call was let in");
     server.stopped().await.expect("all calls were over");
 }
 
@@ -155,6 +182,50 @@ async fn a_call_longer_than_the_grace_is_cut_off_and_an_error() {
         (status.code(), reason(&status)),
         (Code::Unknown, "OUTCOME_UNKNOWN".into())
     );
+}
+
+/// A line on which clients hear late what the server says.
+struct LateLine {
+    address: SocketAddr,
+    _carrying: JoinSet<()>,
+}
+
+impl LateLine {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut carrying = JoinSet::new();
+        carrying.spawn(async move {
+            let (client, _) = listener.accept().await.expect("somebody connects");
+            let server = TcpStream::connect(server).await.expect("it listens");
+            let (mut from_client, to_client) = client.into_split();
+            let (from_server, mut to_server) = server.into_split();
+            let there = tokio::io::copy(&mut from_client, &mut to_server);
+            let _ = tokio::join!(there, late(from_server, to_client));
+        });
+        Self {
+            address,
+            _carrying: carrying,
+        }
+    }
+
+    fn client(&self) -> CircuitsServiceClient<Channel> {
+        let channel = crate::client::channel(&format!("http://{}", self.address));
+        CircuitsServiceClient::new(channel.expect("it is a URL"))
+    }
+}
+
+async fn late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
+    let mut chunk = vec![0; 4096];
+    loop {
+        let length = from.read(&mut chunk).await?;
+        time::sleep(Duration::from_millis(200)).await;
+        match length {
+            0 => return to.shutdown().await,
+            _ => to.write_all(&chunk[..length]).await?,
+        }
+    }
 }
 
 type Answer = Result<Response<proto::operations::v1::ListCircuitsResponse>, tonic::Status>;

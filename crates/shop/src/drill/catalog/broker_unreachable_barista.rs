@@ -1,0 +1,50 @@
+//! Kafka is out of the barista's reach, and of nobody else's: its line swallows everything, and closes
+//! no connection. Nobody who orders notices, and reception's events go out as ever. They wait in
+//! Kafka; when the line is back every order is made, once.
+
+use super::prelude::*;
+
+pub(super) const DRILL: Drill = Drill {
+    name: "broker-unreachable-barista",
+    source: include_str!("broker_unreachable_barista.rs"),
+    opening: || Opening::default().kafka_proxy_before(Service::Barista),
+    acts: |scene| acts(scene).boxed_local(),
+};
+
+/// Events of reception that were caused and published since.
+const SENT_SINCE: &str = "select count(*) from outbox o join outbox_parts p using (part) \
+    where o.create_time > $1 and (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
+const PAID: &str = "select count(*) from orders where state = 'PAID'";
+
+async fn acts(scene: &Scene) -> Result<()> {
+    let line = scene.shop.servers.kafka_proxy();
+    scene.steady().await?;
+
+    let silent = async {
+        line.black_hole();
+        Ok(())
+    };
+    scene
+        .breaks("the barista's line to Kafka silent", silent)
+        .await?;
+    scene.lasts().await;
+    let calls = scene.calls_since_break();
+    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene
+        .until("what reception says to go out", async || {
+            let sent = scene.count_since_break(Service::Reception, SENT_SINCE);
+            Ok(sent.await? > 0)
+        })
+        .await?;
+    scene.bites("chunks that the line swallowed", line.counts().held);
+    scene.bites(
+        "paid orders that nobody has heard of",
+        scene.count(Service::Reception, PAID).await?,
+    );
+
+    let sounds = async {
+        line.heal();
+        Ok(())
+    };
+    scene.heals(sounds).await
+}

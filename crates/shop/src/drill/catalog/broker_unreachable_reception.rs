@@ -1,0 +1,36 @@
+//! Kafka is out of reception's reach, and of nobody else's: its line swallows everything, and closes
+//! no connection. Nobody who orders notices. What is to be said waits in reception's outbox, what the
+//! barista said waits in Kafka, and both are heard when the line is back.
+
+use super::prelude::*;
+
+pub(super) const DRILL: Drill = Drill {
+    name: "broker-unreachable-reception",
+    source: include_str!("broker_unreachable_reception.rs"),
+    opening: || Opening::default().kafka_proxy_before(Service::Reception),
+    acts: |scene| acts(scene).boxed_local(),
+};
+
+async fn acts(scene: &Scene) -> Result<()> {
+    let line = scene.shop.servers.kafka_proxy();
+    scene.steady().await?;
+
+    let silent = async {
+        line.black_hole();
+        Ok(())
+    };
+    scene
+        .breaks("reception's line to Kafka silent", silent)
+        .await?;
+    scene.lasts().await;
+    let calls = scene.calls_since_break();
+    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.bites("chunks that the line swallowed", line.counts().held);
+    scene.bites("events that waited in outboxes", scene.most_stale());
+
+    let sounds = async {
+        line.heal();
+        Ok(())
+    };
+    scene.heals(sounds).await
+}

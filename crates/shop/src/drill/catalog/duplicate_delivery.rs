@@ -1,0 +1,46 @@
+//! Both consumer groups are set back to the beginning of their topics: every event is delivered a
+//! second time. Each meets its first row in the inbox, and nothing is made or charged again.
+
+use super::prelude::*;
+
+pub(super) const DRILL: Drill = Drill {
+    name: "duplicate-delivery",
+    source: include_str!("duplicate_delivery.rs"),
+    opening: Opening::default,
+    acts: |scene| acts(scene).boxed_local(),
+};
+
+const DUPLICATES: &str = "coffeeshop.inbox.duplicates";
+const ABSORBED: &str = "coffeeshop.inbox.absorbed";
+
+async fn acts(scene: &Scene) -> Result<()> {
+    let shop = &scene.shop;
+    scene.steady().await?;
+    scene.lasts_for(0.5).await;
+
+    let before = come_again(scene);
+    for service in [Service::Barista, Service::Reception] {
+        let set_back = async {
+            shop.service(service).stop().await?;
+            shop.set_back(service).await
+        };
+        scene.breaks("offsets set back to 0", set_back).await?;
+        scene.heals(shop.service(service).start()).await?;
+    }
+    scene
+        .until("events to come again", async || {
+            Ok(come_again(scene) > before)
+        })
+        .await?;
+    scene.lasts_for(0.5).await;
+    scene.bites("duplicates absorbed", come_again(scene) - before);
+    Ok(())
+}
+
+/// Without an inbox it is the next layer that they meet, whose count holds other events, too.
+fn come_again(scene: &Scene) -> u64 {
+    match ::planted::bug(::planted::Bug::NoInbox) {
+        true => scene.counted(ABSORBED),
+        false => scene.counted(DUPLICATES),
+    }
+}

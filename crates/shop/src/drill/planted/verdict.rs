@@ -1,0 +1,92 @@
+//! What was seen, against what had to be. Pure.
+
+use super::rows::{Caught, Row};
+use crate::drill::report::Report;
+
+/// How much of what was wrong instead is said.
+const SAID: usize = 2;
+
+/// What is to be said of a row.
+pub(super) struct Verdict {
+    /// Whether it went as it had to.
+    pub(super) noticed: bool,
+    /// The same, in words.
+    pub(super) words: String,
+}
+
+/// Compares a report with what the row wants, and with that of a sound shop.
+pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
+    if report.noted.faults.is_empty() {
+        let words = format!("**NOT RUN**: it came to no fault ({})", said(report));
+        let noticed = false;
+        return Verdict { noticed, words };
+    }
+    let words = match &row.caught {
+        Caught::Red(reasons) => red(reasons, report),
+        Caught::By { layer, count } => green(report, layer, count, 0),
+        Caught::Instead { layer, count } => green(report, layer, count, counted(sound, count)),
+    };
+    match words {
+        Ok(words) => Verdict {
+            noticed: true,
+            words,
+        },
+        Err(words) => Verdict {
+            noticed: false,
+            words: format!("**NOT CAUGHT**: {words}"),
+        },
+    }
+}
+
+/// Each reason, and how often it was given.
+fn red(reasons: &[&str], report: &Report) -> Result<String, String> {
+    let mut given = Vec::new();
+    for reason in reasons {
+        let count = report
+            .failures
+            .iter()
+            .filter(|f| f.contains(reason))
+            .count();
+        if count == 0 {
+            return Err(format!("nobody says “{reason}” ({})", said(report)));
+        }
+        given.push(format!("{count} × “{reason}”"));
+    }
+    Ok(format!("red: {}", given.join(", ")))
+}
+
+fn green(report: &Report, layer: &str, count: &str, sound: u64) -> Result<String, String> {
+    let counted = counted(report, count);
+    if !report.passed() {
+        return Err(format!("it should have met {layer} ({})", said(report)));
+    }
+    if counted <= sound {
+        return Err(format!(
+            "{layer}: `{count}` {counted}, no more than {sound}"
+        ));
+    }
+    let than = match sound {
+        0 => String::new(),
+        _ => format!(" (without a bug: {sound})"),
+    };
+    Ok(format!("stopped by {layer}: `{count}` {counted}{than}"))
+}
+
+/// A counter of the services, or a count that the drill itself has noted.
+fn counted(report: &Report, count: &str) -> u64 {
+    let bite = report.noted.bites.iter().find(|bite| bite.what == count);
+    let counter = report.counters.get(count).copied();
+    bite.map(|bite| bite.count).or(counter).unwrap_or(0)
+}
+
+fn said(report: &Report) -> String {
+    if report.passed() {
+        return "the drill is green".to_owned();
+    }
+    let failures: Vec<&str> = report.failures.iter().map(String::as_str).collect();
+    let (first, more) = failures.split_at(failures.len().min(SAID));
+    match more.len() {
+        0 => first.join("; "),
+        more => format!("{}, and {more} more", first.join("; ")),
+    }
+}

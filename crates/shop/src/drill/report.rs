@@ -1,0 +1,137 @@
+//! All that is known after a drill, and the verdict.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    figures::{Figures, Known},
+    notes::{Claim, Noted},
+    scene::{Ended, Scene},
+    script::Drill,
+    timeline::{Story, Timeline, stories},
+};
+use crate::books::Finding;
+
+/// Orders that are shown one by one.
+const SHOWN: usize = 8;
+
+/// What a drill has shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) drill: String,
+    pub(crate) hypothesis: String,
+    pub(crate) time: DateTime<Utc>,
+    pub(crate) seed: u64,
+    pub(crate) seconds: u64,
+    pub(crate) rate: u32,
+    /// Why it failed; nothing if it passed.
+    pub(crate) failures: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) noted: Noted,
+    pub(crate) figures: Figures,
+    /// What the services have counted, by the names of their counters.
+    #[serde(default)]
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) timeline: Timeline,
+    /// The slowest orders, and those on which the books found something.
+    pub(crate) orders: Vec<Story>,
+}
+
+/// How a run went, as far as it came.
+pub(super) struct Run<'a> {
+    pub(super) drill: &'a Drill,
+    pub(super) scene: &'a Scene,
+    /// None if it did not come that far.
+    pub(super) ended: Option<Ended>,
+    /// What went wrong on the way.
+    pub(super) errors: Vec<String>,
+}
+
+impl Report {
+    /// The verdict.
+    pub(crate) fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    pub(super) async fn of(run: Run<'_>) -> Result<Self> {
+        let Run {
+            drill,
+            scene,
+            ended,
+            errors,
+        } = run;
+        let (calls, began, noted) = (scene.calls(), scene.began_time(), scene.noted());
+        // Postgres may be what is broken.
+        let stories = stories(&scene.shop.reception_pool(), began).await;
+        let stories = stories.unwrap_or_default();
+        let samples = scene.samples();
+        let figures = Known {
+            calls: &calls,
+            stories: &stories,
+            noted: &noted,
+            samples: &samples,
+            ended: ended.as_ref(),
+            duplicates: scene.sum("coffeeshop.inbox.duplicates"),
+        }
+        .figures();
+        let findings = ended.as_ref().map_or(&[][..], |e| &e.books.findings);
+        let failures = match errors.is_empty() {
+            true => verdict(&noted, &figures, findings),
+            // What did not come to its end has nothing else to say.
+            false => errors,
+        };
+        Ok(Self {
+            drill: drill.name.to_owned(),
+            hypothesis: drill.hypothesis(),
+            time: began,
+            seed: scene.settings.seed,
+            seconds: scene.settings.seconds,
+            rate: scene.settings.rate,
+            failures,
+            orders: shown(&stories, findings),
+            counters: scene.sums(),
+            timeline: Timeline::new(&calls, &stories, samples),
+            figures,
+            noted,
+        })
+    }
+}
+
+/// Why a drill fails that came to its end.
+fn verdict(noted: &Noted, figures: &Figures, findings: &[Finding]) -> Vec<String> {
+    let mut failures = Vec::new();
+    for finding in findings {
+        failures.push(format!("the books: {finding}"));
+    }
+    for Claim { claim, seen, .. } in noted.claims.iter().filter(|claim| !claim.holds) {
+        failures.push(format!("did not hold: {claim} ({seen})"));
+    }
+    for bite in noted.bites.iter().filter(|bite| bite.count == 0) {
+        failures.push(format!("the fault never bit: no {}", bite.what));
+    }
+    if noted.bites.is_empty() {
+        failures.push("nothing shows that a fault bit".to_owned());
+    }
+    if figures.unanswered > 0 {
+        let customers = figures.unanswered;
+        failures.push(format!("customers gave up without an answer: {customers}"));
+    }
+    failures
+}
+
+/// The strangest first, then the slowest.
+fn shown(stories: &[Story], findings: &[Finding]) -> Vec<Story> {
+    let strange = |story: &Story| findings.iter().any(|f| f.order_id == story.order_id);
+    let mut stories: Vec<&Story> = stories.iter().collect();
+    stories.sort_by_key(|story| {
+        let lasted = story.lasted_us().unwrap_or(u64::MAX);
+        std::cmp::Reverse((strange(story), lasted))
+    });
+    stories.into_iter().take(SHOWN).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests;

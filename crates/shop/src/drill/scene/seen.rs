@@ -1,0 +1,60 @@
+//! What an onlooker has seen of a shop while it was broken.
+
+use std::fmt;
+
+use super::Scene;
+use crate::drill::watching::{Circuit, STALE_SECONDS, Sample};
+
+impl Scene {
+    /// What an onlooker has seen so far, four times a second.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        self.watching.samples()
+    }
+
+    /// The most events that were seen in outboxes since the last fault began while the oldest had
+    /// waited for a second. In a healthy shop none does.
+    pub(crate) fn most_stale(&self) -> u64 {
+        let samples = self.samples_since_break();
+        let outboxes = samples.iter().filter_map(|sample| sample.outbox);
+        let stale = outboxes.filter(|outbox| outbox.age_seconds > STALE_SECONDS);
+        most(stale.map(|outbox| outbox.unsent))
+    }
+
+    /// The calls to payments that failed or were refused, as reception's circuit counts them.
+    pub(crate) fn charges_failed(&self) -> u64 {
+        let circuits = self.circuits(self.samples());
+        most(circuits.map(|circuit| circuit.failures + circuit.rejected))
+    }
+
+    /// Whether the circuit was seen open since the last fault began.
+    pub(crate) fn circuit_opened(&self) -> bool {
+        let mut circuits = self.circuits(self.samples_since_break());
+        circuits.any(|circuit| circuit.state != "closed")
+    }
+
+    /// What the circuit was seen doing last.
+    pub(crate) fn circuit(&self) -> impl fmt::Display + use<> {
+        let last = self.circuits(self.samples()).last();
+        last.map_or_else(
+            || "it was not seen".to_owned(),
+            |c| format!("{}, {} failed, {} refused", c.state, c.failures, c.rejected),
+        )
+    }
+
+    fn circuits(&self, samples: Vec<Sample>) -> impl Iterator<Item = Circuit> + use<> {
+        samples.into_iter().filter_map(|sample| sample.circuit)
+    }
+
+    fn samples_since_break(&self) -> Vec<Sample> {
+        let from_us = self.broken_us();
+        let mut samples = self.samples();
+        samples.retain(|sample| sample.at_us >= from_us);
+        samples
+    }
+}
+
+fn most(counts: impl Iterator<Item = i64>) -> u64 {
+    counts
+        .max()
+        .map_or(0, |most| u64::try_from(most).unwrap_or(0))
+}
