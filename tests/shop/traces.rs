@@ -21,6 +21,9 @@ use tokio::time::sleep;
 /// How long what is taken away is away: longer than anything that is not an outage.
 const OUTAGE: Duration = Duration::from_secs(4);
 
+/// In milliseconds: so that a test does not wait for spans that have ended.
+const EXPORT_EVERY: &str = "100";
+
 /// Whoever acts on an order, from PlaceOrder to READY, each after what caused it.
 const PLAIN: [&str; 10] = [
     "PlaceOrder",
@@ -101,6 +104,9 @@ async fn a_drink_that_another_barista_took_over_stays_in_the_tree_of_its_order()
     let (shop, collector) = open(slow).await;
     let order = shop.place(espresso()).await;
     shop.until(&order, OrderState::Preparing).await;
+    // What was not yet sent would die with it.
+    let begun = ["PlaceOrder > create orders.v1 > process orders.v1"];
+    tree(&shop, &collector, &order, &begun).await;
     shop.barista.kill9().await.expect("it runs");
     shop.barista.start().await.expect("it starts again");
     shop.until_ready(&order).await;
@@ -214,6 +220,7 @@ pub async fn open(options: Options) -> (Shop, Collector) {
     };
     for service in Service::ALL {
         options = options.with(service, "OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint);
+        options = options.with(service, "OTEL_BSP_SCHEDULE_DELAY", EXPORT_EVERY);
     }
     (open_with(options).await, collector)
 }

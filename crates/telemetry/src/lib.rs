@@ -57,9 +57,9 @@ impl Guard {
     /// Sends the last spans, metrics and lines, within a bound. Last in `main`: later ones go
     /// nowhere.
     pub async fn shutdown(self) {
-        tokio::join!(self.traces.shutdown(), self.metrics.shutdown());
-        // What the others had to say at their end is among them.
-        self.lines.shutdown().await;
+        self.traces.shutdown().await;
+        // What the spans' end had to count and to say is among them.
+        tokio::join!(self.metrics.shutdown(), self.lines.shutdown());
     }
 }
 
@@ -76,8 +76,8 @@ pub fn init(service_name: &'static str, options: &Options) -> anyhow::Result<Gua
         .with(logs::layer(&options.logs)?)
         .with(lines.layer(&options.logs)?)
         .try_init()?;
-    traces.install();
     metrics.install();
+    traces.install();
     Ok(Guard {
         traces,
         metrics,

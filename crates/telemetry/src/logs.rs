@@ -38,10 +38,12 @@ pub(crate) struct Options {
     #[arg(long, env, value_enum, default_value_t = Format::Auto)]
     log_format: Format,
     /// What is logged: a level, or levels by target, like `info,sqlx=warn`
+    // The SDK has a line for each export that fails, as long as the collector is away. Dropped spans
+    // are counted, and said once.
     #[arg(
         long,
         env = "RUST_LOG",
-        default_value = "info,sqlx::postgres::notice=warn",
+        default_value = "info,sqlx::postgres::notice=warn,opentelemetry=off",
         value_name = "FILTER"
     )]
     log: String,

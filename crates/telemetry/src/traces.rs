@@ -114,28 +114,27 @@ impl Provider {
         Self { sdk, ledger }
     }
 
-    /// Has [`spans`] made by this provider, if they go anywhere.
+    /// Has [`spans`] made by this provider, if they go anywhere. After the meters.
     pub(crate) fn install(&self) {
         if self.ledger.is_some() {
+            dropped::count_from_zero();
             spans::install(self.sdk.tracer(TRACER));
         }
     }
 
+    /// Before the meters: what it drops is measured.
     pub(crate) async fn shutdown(self) {
         // It blocks its thread until the exporter, which needs the runtime, is done.
-        let (sdk, ledger) = (self.sdk, self.ledger.unwrap_or_default());
-        let flush = task::spawn_blocking(move || sdk.shutdown_with_timeout(FLUSH_TIMEOUT));
+        let flush = task::spawn_blocking(move || self.sdk.shutdown_with_timeout(FLUSH_TIMEOUT));
         match time::timeout(FLUSH_TIMEOUT, flush).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(%error, "the last spans may be lost"),
             Ok(Err(error)) => tracing::warn!(%error, "the last spans may be lost"),
-            Err(_) => {
-                let waiting = ledger.waiting();
-                tracing::warn!(
-                    waiting,
-                    "the last spans may be lost: the collector is too slow"
-                );
-            }
+            Err(_) => tracing::warn!("the last spans may be lost: the collector is too slow"),
+        }
+        let left = self.ledger.map_or(0, |ledger| ledger.give_up());
+        if left > 0 {
+            tracing::warn!(left, "the last spans were not sent in time");
         }
     }
 }

@@ -15,14 +15,15 @@ use std::io;
 /// Begins a transaction. May be dropped at any moment.
 ///
 /// # Errors
-/// What the pool or the database answers, or that it took longer than `PATIENCE`.
+/// What the pool or the database answers, or that the latter took longer than `PATIENCE`.
 pub async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let pool = pool.clone();
+    // Who gives up while it waits for a connection leaves nothing behind.
+    let connection = pool.acquire().await?;
     #[expect(
         clippy::disallowed_methods,
-        reason = "it has to outlive whoever gives up on it; the pool's limits bound how many"
+        reason = "it has to outlive whoever gives up on it; each holds one of the pool's connections"
     )]
-    let begun = tokio::spawn(async move { bounded(pool.begin()).await });
+    let begun = tokio::spawn(bounded(Transaction::begin(connection, None)));
     // It neither panics nor is aborted, but for the end of the runtime.
     begun
         .await

@@ -145,7 +145,7 @@ impl Opening {
         }
         self.options.logs = Some(logs.to_owned());
         self.options.history = history;
-        let shop = Shop::open(self.options).await?;
+        let shop = Shop::open(self.options).await?.unclaimed();
         let hired = crate::load::rows::hire(&shop.barista_pool(), BARISTAS).await;
         let more = [
             (Service::Reception, self.receptions),
@@ -156,7 +156,7 @@ impl Opening {
             Err(error) => Err(error),
         };
         match others {
-            Ok(others) => Ok((shop, others)),
+            Ok(others) => Ok((shop.claimed(), others)),
             Err(error) => {
                 shop.abandon().await?;
                 Err(error)

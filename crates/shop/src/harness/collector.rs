@@ -69,7 +69,7 @@ impl Collector {
         }
     }
 
-    /// The last value of a metric, if there was one. Of several attributes, any.
+    /// The last value of a metric, if there was one. Of several attributes, any; of counts, the sum.
     pub fn last(&self, metric: &str) -> Option<f64> {
         self.received.lock().latest.get(metric).copied()
     }
@@ -160,9 +160,17 @@ fn value(metric: &Metric) -> Option<f64> {
         Data::Sum(sum) => &sum.data_points,
         _ => return None,
     };
-    match points.first()?.value? {
-        Value::AsDouble(value) => Some(value),
+    let mut values = points.iter().filter_map(|point| point.value).map(number);
+    match metric.data.as_ref()? {
+        Data::Sum(_) => values.reduce(|sum, value| sum + value),
+        _ => values.next(),
+    }
+}
+
+fn number(value: Value) -> f64 {
+    match value {
+        Value::AsDouble(value) => value,
         #[expect(clippy::cast_precision_loss, reason = "tests count to small numbers")]
-        Value::AsInt(value) => Some(value as f64),
+        Value::AsInt(value) => value as f64,
     }
 }

@@ -6,9 +6,10 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use tokio::{net::TcpListener, task};
+use tokio::{net::TcpListener, task, time};
 
 use super::{
+    GOODBYE,
     files::{Files, say},
     serve,
 };
@@ -34,6 +35,13 @@ pub async fn run(options: Options) -> Result<()> {
     let writing = task::spawn_blocking(move || writer.run());
     say(&format!("listening on {}", options.listen));
     serve(listener, Arc::new(files), stop).await?;
-    // Its queue ended with the server; what is in it is written first.
-    writing.await.context("the writer of spans panicked")
+    // What is in its queue is written first. A client that keeps its connection keeps the queue
+    // open, too: that ends with the process.
+    match time::timeout(GOODBYE, writing).await {
+        Ok(written) => written.context("the writer of spans panicked"),
+        Err(_) => {
+            say("not every client has closed its connection");
+            Ok(())
+        }
+    }
 }

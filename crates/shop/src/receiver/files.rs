@@ -1,8 +1,9 @@
 //! Spans in a few files, the oldest deleted: what `shop trace` reads.
 //!
-//! Guarantee: they hold at most [`KEEP`] files of about [`FILE_BYTES`], and what waits to be written
-//! is bounded, too. A disk that is full or stuck costs spans, never memory; what was written before
-//! stays readable, whatever was cut off at a crash.
+//! Guarantee: they hold at most [`KEEP`] files of about [`FILE_BYTES`] and one that begins, and what
+//! waits to be written is bounded, too. A disk that is full or stuck costs the spans that come
+//! meanwhile, never memory; what was written before stays, and readable, whatever was cut off at a
+//! crash.
 //! Not guaranteed: that a span is there. It is written behind the exporter's back, without fsync.
 
 use std::{
@@ -73,8 +74,16 @@ impl Sink for Files {
 pub struct Writer {
     folder: PathBuf,
     exports: mpsc::Receiver<ExportTraceServiceRequest>,
-    file: Option<(BufWriter<File>, u64)>,
+    file: Option<Open>,
     failing: bool,
+}
+
+/// The file that is written.
+struct Open {
+    path: PathBuf,
+    out: BufWriter<File>,
+    /// Of the exports that are whole.
+    size: u64,
 }
 
 impl Writer {
@@ -89,7 +98,10 @@ impl Writer {
         let written = self.write(export);
         if let Err(error) = &written {
             // What is half written ends its file: nothing behind it could be read.
-            self.file = None;
+            if let Some(file) = self.file.take().filter(|file| file.size == 0) {
+                // Nothing in it is whole, and it would be one of those that are kept.
+                let _ = fs::remove_file(file.path);
+            }
             if !self.failing {
                 say(&format!("spans cannot be written: {error}"));
             }
@@ -98,39 +110,45 @@ impl Writer {
     }
 
     fn write(&mut self, export: &ExportTraceServiceRequest) -> io::Result<()> {
-        if self
-            .file
-            .as_ref()
-            .is_none_or(|(_, size)| *size >= FILE_BYTES)
-        {
-            self.file = Some((BufWriter::new(next_file(&self.folder)?), 0));
-        }
-        let Some((file, size)) = &mut self.file else {
-            return Ok(());
+        let file = match self.file.take().filter(|file| file.size < FILE_BYTES) {
+            Some(file) => file,
+            None => next_file(&self.folder)?,
         };
+        let file = self.file.insert(file);
         let bytes = export.encode_length_delimited_to_vec();
-        file.write_all(&bytes)?;
-        *size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        file.out.write_all(&bytes)?;
+        let first = file.size == 0;
         // Whoever looks wants to see what just happened.
-        if self.exports.is_empty() {
-            file.flush()?;
+        if first || self.exports.is_empty() {
+            file.out.flush()?;
         }
-        Ok(())
+        file.size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        match first {
+            // Not before: a disk that takes nothing must not cost what it holds.
+            true => make_room(&self.folder),
+            false => Ok(()),
+        }
     }
 }
 
-/// Makes room, then a file.
-fn next_file(folder: &Path) -> io::Result<File> {
+fn make_room(folder: &Path) -> io::Result<()> {
     let files = numbered(folder)?;
-    let too_many = (files.len() + 1).saturating_sub(KEEP);
-    for old in files.values().take(too_many) {
-        fs::remove_file(old)?;
-    }
-    let number = files.keys().next_back().map_or(1, |last| last + 1);
-    File::options()
-        .append(true)
-        .create_new(true)
-        .open(folder.join(format!("{STEM}{number:08}.otlp")))
+    let too_many = files.len().saturating_sub(KEEP);
+    files.values().take(too_many).try_for_each(fs::remove_file)
+}
+
+fn next_file(folder: &Path) -> io::Result<Open> {
+    // Where old ones cannot be deleted, new ones would add up.
+    make_room(folder)?;
+    let last = numbered(folder)?.into_keys().next_back();
+    let number = last.map_or(1, |last| last + 1);
+    let path = folder.join(format!("{STEM}{number:08}.otlp"));
+    let file = File::options().append(true).create_new(true).open(&path)?;
+    Ok(Open {
+        path,
+        out: BufWriter::new(file),
+        size: 0,
+    })
 }
 
 fn numbered(folder: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {

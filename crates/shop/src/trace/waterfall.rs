@@ -126,7 +126,8 @@ impl Drawing {
         );
         anstream::print!(" {DIM}{start:>9}{DIM:#} {took:>9}  ");
         let style = if span.error.is_some() { BAD } else { style };
-        for (kind, piece) in self.scale.bar(span, wait) {
+        let pieces = self.scale.bar(span, wait).into_iter();
+        for (kind, piece) in pieces.filter(|(_, piece)| !piece.is_empty()) {
             let style = match kind {
                 bar::Piece::Work => style,
                 bar::Piece::Wait => WAITING,

@@ -55,7 +55,7 @@ fn wait(tree: &Tree, span: &Span) -> Option<Wait> {
         _ if span.name == semconv::span::BREW => {
             ("in the queue, for a barista", parent.end_unix_ns)
         }
-        _ if span.name == semconv::span::SETTLE => ("for the sweeper", parent.end_unix_ns),
+        _ if is_late_charge(span) => ("for the sweeper, to charge", parent.end_unix_ns),
         _ => return None,
     };
     (from_unix_ns < span.start_unix_ns).then_some(Wait {
@@ -69,6 +69,12 @@ fn wait(tree: &Tree, span: &Span) -> Option<Wait> {
 fn is_sending(span: &Span) -> bool {
     let operation = span.attributes.get(semconv::MESSAGING_OPERATION_NAME);
     operation.is_some_and(|operation| operation == semconv::span::SEND)
+}
+
+/// What else is settled, a refund, was not owed when its parent ended.
+fn is_late_charge(span: &Span) -> bool {
+    let call = span.attributes.get(semconv::SETTLE_CALL);
+    call.is_some_and(|call| call == "charge")
 }
 
 /// A drink that somebody had begun before.

@@ -1,10 +1,11 @@
-use super::Lines;
+use super::{Lines, Options, filter};
 use crate::traces::{self, Provider};
+use clap::Parser;
 use std::{
     io,
     sync::{Arc, Mutex},
 };
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
 
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<u8>>>);
@@ -67,4 +68,32 @@ fn a_human_line_is_short_and_holds_order_and_trace() {
     );
     assert_eq!(line.lines().count(), 1);
     assert!(!line.contains("tries"), "{line}");
+}
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    logs: Options,
+}
+
+#[test]
+fn exports_that_fail_have_no_lines_unless_they_are_asked_for() {
+    let said = |arguments: &[&str]| {
+        let output = Output::default();
+        let writer = output.clone();
+        let options = Command::parse_from(arguments).logs;
+        let lines = Lines::Human.layer(move || writer.clone(), false);
+        let lines = lines.with_filter(filter(&options).expect("it is a filter"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            tracing::error!(target: "opentelemetry_sdk", "a batch");
+            tracing::error!(target: "opentelemetry-otlp", "its export");
+        });
+        let bytes = output.0.lock().expect("nobody panics here").clone();
+        String::from_utf8(bytes)
+            .expect("lines are UTF-8")
+            .lines()
+            .count()
+    };
+    assert_eq!(said(&["service"]), 0);
+    assert_eq!(said(&["service", "--log", "info"]), 2);
 }

@@ -2,10 +2,13 @@
 //!
 //! Problem: a call never waits for tracing, so a span that finds the queue full is dropped, and
 //! so is a batch that the collector does not take. The SDK does both in silence.
-//! Guarantee: each of them is counted, in `coffeeshop.telemetry.spans.dropped`, and the log says
-//! when it begins and when it is over, not once per span.
-//! Not guaranteed: that what the collector took is kept there. Nor a count of what a process that
-//! is killed had not sent.
+//! Guarantee: each of them is counted, in `coffeeshop.telemetry.spans.dropped`, and so is what the
+//! last flush did not get rid of in its time; the log says when it begins and when it is over, not
+//! once per span.
+//! Not guaranteed: that what the collector took is kept there, all of it: what it rejects of a batch
+//! (`partial_success`) the exporter keeps to itself. Nor a count of what a process that is killed had
+//! not sent, of spans that end after the last flush began, or one that arrives: the collector that
+//! takes no spans may take no metrics either.
 //!
 //! ```text
 //!  span ends ▶ Admission ▶ the SDK's queue ▶ its thread ▶ Watched ▶ OTLP
@@ -17,7 +20,7 @@ use crate::semconv::{ERROR_TYPE, metrics::SPANS_DROPPED};
 use opentelemetry::{Context, KeyValue, global, metrics::Counter};
 use opentelemetry_sdk::{
     Resource,
-    error::OTelSdkResult,
+    error::{OTelSdkError, OTelSdkResult},
     trace::{Span, SpanData, SpanExporter, SpanProcessor},
 };
 use std::{
@@ -28,29 +31,62 @@ use std::{
     time::Duration,
 };
 
-/// Made when the first span is dropped, which is after the meters are installed.
+/// Why spans were dropped.
+const QUEUE_FULL: &str = "queue_full";
+const EXPORT_FAILED: &str = "export_failed";
+const SHUTDOWN: &str = "shutdown";
+
+/// Made by [`count_from_zero`], which is after the meters are installed.
 static DROPPED: LazyLock<Counter<u64>> =
     LazyLock::new(|| SPANS_DROPPED.counter(&global::meter("coffeeshop.telemetry")));
+
+/// A series that begins with its first burst has not increased by it: each begins at 0.
+pub(super) fn count_from_zero() {
+    for reason in [QUEUE_FULL, EXPORT_FAILED, SHUTDOWN] {
+        count(0, reason);
+    }
+}
+
+fn count(spans: u64, reason: &'static str) {
+    DROPPED.add(spans, &[KeyValue::new(ERROR_TYPE, reason)]);
+}
+
+fn widen(spans: usize) -> u64 {
+    u64::try_from(spans).unwrap_or(u64::MAX)
+}
 
 /// What both ends of the queue know.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Spans in the queue.
     waiting: AtomicUsize,
+    /// Spans of the batch that is on its way. Whoever takes them out counts them.
+    in_hand: AtomicUsize,
+    /// The last flush is over: what it left is counted.
+    given_up: AtomicBool,
     /// Spans dropped because it was full.
     queue_full: AtomicU64,
     /// Spans dropped because the collector did not take them.
     export_failed: AtomicU64,
+    /// Spans dropped because the last flush ran out of time.
+    shutdown: AtomicU64,
 }
 
 impl Ledger {
-    /// Spans that are neither sent nor dropped.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Relaxed)
+    pub(super) fn dropped(&self) -> u64 {
+        let dropped = [&self.queue_full, &self.export_failed, &self.shutdown];
+        dropped.map(|spans| spans.load(Relaxed)).iter().sum()
     }
 
-    pub(super) fn dropped(&self) -> u64 {
-        self.queue_full.load(Relaxed) + self.export_failed.load(Relaxed)
+    /// After the last flush: counts what is neither sent nor dropped, and says how many these are.
+    /// A batch that is on its way is among them, though it may yet arrive.
+    pub(super) fn give_up(&self) -> u64 {
+        self.given_up.store(true, Relaxed);
+        let left = self.waiting.swap(0, Relaxed) + self.in_hand.swap(0, Relaxed);
+        let left = widen(left);
+        self.shutdown.fetch_add(left, Relaxed);
+        count(left, SHUTDOWN);
+        left
     }
 }
 
@@ -84,7 +120,7 @@ impl<P: SpanProcessor> SpanProcessor for Admission<P> {
         self.ledger.waiting.fetch_sub(1, Relaxed);
         self.ledger.queue_full.fetch_add(1, Relaxed);
         // No line here: a span ends wherever it likes, also within the logger.
-        DROPPED.add(1, &[KeyValue::new(ERROR_TYPE, "queue_full")]);
+        count(1, QUEUE_FULL);
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -124,9 +160,9 @@ impl<E> Watched<E> {
     /// arrived since anything was dropped.
     fn note(&self, spans: usize, taken: bool) {
         if !taken {
-            let spans = u64::try_from(spans).unwrap_or(u64::MAX);
+            let spans = widen(spans);
             self.ledger.export_failed.fetch_add(spans, Relaxed);
-            DROPPED.add(spans, &[KeyValue::new(ERROR_TYPE, "export_failed")]);
+            count(spans, EXPORT_FAILED);
         }
         let dropped = self.ledger.dropped();
         let dropping = self.seen.swap(dropped, Relaxed) < dropped;
@@ -148,10 +184,14 @@ impl<E> Watched<E> {
 impl<E: SpanExporter> SpanExporter for Watched<E> {
     /// Called by one thread, and for one batch at a time.
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
+        if self.ledger.given_up.load(Relaxed) {
+            return Err(OTelSdkError::AlreadyShutdown);
+        }
         // They have left the queue, whatever becomes of them.
-        self.ledger.waiting.fetch_sub(spans, Relaxed);
+        self.ledger.in_hand.store(batch.len(), Relaxed);
+        self.ledger.waiting.fetch_sub(batch.len(), Relaxed);
         let exported = self.exporter.export(batch).await;
+        let spans = self.ledger.in_hand.swap(0, Relaxed);
         self.note(spans, exported.is_ok());
         exported
     }

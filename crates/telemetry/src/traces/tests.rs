@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
     trace_service_server::{TraceService, TraceServiceServer},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tonic::{
     Request, Response, Status,
@@ -91,14 +91,18 @@ async fn a_collector_that_says_nothing_does_not_hold_the_exit() {
     assert!(begin.elapsed() < FLUSH_TIMEOUT * 2, "{:?}", begin.elapsed());
 }
 
+/// What one export may take where that is not what the test is about.
+const SHORT: Duration = Duration::from_millis(200);
+
 /// More than the queue holds, and the books of them once all is over.
-async fn dropped_at(endpoint: &str) -> (usize, u64) {
+async fn dropped_at(endpoint: &str, timeout: Duration) -> (usize, u64) {
     const SPANS: usize = 500;
+    let timeout = format!("--otel-exporter-otlp-timeout={}", timeout.as_millis());
     let Command { otlp, traces } = Command::parse_from([
         "service",
         "--otlp-endpoint",
         endpoint,
-        "--otel-exporter-otlp-timeout=200",
+        &timeout,
         "--otel-bsp-schedule-delay=10",
         "--otel-bsp-max-queue-size=20",
         "--otel-bsp-max-export-batch-size=10",
@@ -125,7 +129,15 @@ async fn dropped_at(endpoint: &str) -> (usize, u64) {
 async fn a_collector_that_hangs_costs_counted_spans_and_no_time() {
     // It listens and never accepts.
     let (_listener, endpoint) = listen().await;
-    let (spans, dropped) = dropped_at(&endpoint).await;
+    let (spans, dropped) = dropped_at(&endpoint, SHORT).await;
+    assert_eq!(dropped, spans as u64, "every one of them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_the_last_flush_gives_up_on_are_counted() {
+    // It listens and never accepts: one export takes longer than the flush may.
+    let (_listener, endpoint) = listen().await;
+    let (spans, dropped) = dropped_at(&endpoint, FLUSH_TIMEOUT * 4).await;
     assert_eq!(dropped, spans as u64, "every one of them");
 }
 
@@ -133,7 +145,7 @@ async fn a_collector_that_hangs_costs_counted_spans_and_no_time() {
 async fn a_collector_that_is_down_costs_counted_spans_and_no_time() {
     let (listener, endpoint) = listen().await;
     drop(listener);
-    let (spans, dropped) = dropped_at(&endpoint).await;
+    let (spans, dropped) = dropped_at(&endpoint, SHORT).await;
     assert_eq!(dropped, spans as u64, "every one of them");
 }
 

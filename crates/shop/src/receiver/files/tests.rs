@@ -96,9 +96,21 @@ fn a_disk_that_is_full_for_a_while_costs_only_what_came_meanwhile() {
     let folder = folder();
     let mut writer = writer(folder.path());
     writer.take(&export("a"));
-    let full = File::options().append(true).open("/dev/full");
-    writer.file = Some((BufWriter::new(full.expect("Linux has one")), 0));
-    writer.take(&export("b"));
+    for _ in 0..20 {
+        writer.file = Some(on_a_full_disk(folder.path()));
+        writer.take(&export("b"));
+    }
     writer.take(&export("c"));
     assert_eq!(names(folder.path()).concat(), "ac");
+    let files = fs::read_dir(folder.path()).expect("it is there");
+    assert_eq!(files.count(), 2, "those that hold something");
+}
+
+/// A full disk takes the name of a file, and nothing that is written to it.
+fn on_a_full_disk(folder: &Path) -> Open {
+    let full = File::options().append(true).open("/dev/full");
+    Open {
+        out: BufWriter::new(full.expect("Linux has one")),
+        ..next_file(folder).expect("it can be made")
+    }
 }

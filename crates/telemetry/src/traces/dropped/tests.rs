@@ -87,7 +87,7 @@ fn what_the_collector_takes_is_not_counted() {
     scene.spans(3);
     scene.provider.force_flush().expect("it takes them");
     assert_eq!((scene.taken(), scene.ledger.dropped()), (3, 0));
-    assert_eq!(scene.ledger.waiting(), 0);
+    assert_eq!(scene.ledger.give_up(), 0, "nothing is left");
 }
 
 #[test]
@@ -135,13 +135,37 @@ fn while_the_collector_hangs_every_span_waits_or_is_counted() {
     scene.collector.hangs.store(true, Relaxed);
     // The first batch leaves the queue and hangs; the next fills it.
     scene.spans(ROOM);
-    while scene.ledger.waiting() > 0 {
+    while scene.ledger.waiting.load(Relaxed) > 0 {
         thread::yield_now();
     }
     scene.spans(3 * ROOM);
-    assert_eq!(scene.ledger.waiting(), ROOM);
+    assert_eq!(scene.ledger.waiting.load(Relaxed), ROOM);
     assert_eq!(scene.ledger.queue_full.load(Relaxed), 2 * ROOM as u64);
     scene.collector.hangs.store(false, Relaxed);
     scene.provider.force_flush().expect("it takes them");
     assert_eq!(scene.taken(), 2 * ROOM, "and all that had room arrives");
+}
+
+#[test]
+fn what_the_last_flush_leaves_is_counted_once() {
+    let scene = Scene::open();
+    scene.collector.hangs.store(true, Relaxed);
+    scene.spans(ROOM);
+    while scene.ledger.waiting.load(Relaxed) > 0 {
+        thread::yield_now();
+    }
+    scene.spans(3);
+    let flushed = scene
+        .provider
+        .shutdown_with_timeout(Duration::from_millis(10));
+    flushed.expect_err("the collector hangs");
+    assert_eq!(scene.ledger.give_up(), ROOM as u64 + 3, "one batch in hand");
+    // Both batches are refused now, and were counted.
+    scene.collector.refuses.store(true, Relaxed);
+    scene.collector.hangs.store(false, Relaxed);
+    // The queue's thread ends with all that it was asked to send.
+    while Arc::strong_count(&scene.collector.hangs) > 1 {
+        thread::yield_now();
+    }
+    assert_eq!(scene.ledger.dropped(), ROOM as u64 + 3);
 }
