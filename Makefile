@@ -41,7 +41,7 @@ test: build ## All tests, against a real Kafka and Postgres of their own
 test-jaeger: build ## Traces as a real Jaeger shows them; the first time it is built, in five minutes
 	@deploy/local/test-jaeger.sh
 
-test-alerts: build ## Every dashboard query and alert on a real Prometheus, which takes 5 minutes to build
+test-alerts: build ## Every dashboard query and alert on a real Prometheus; the first time it is built, in ten minutes
 	@deploy/prometheus/build.sh && $(CARGO) test --locked --test shop alerts -- --ignored --nocapture
 
 lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, cargo-deny and promtool are installed

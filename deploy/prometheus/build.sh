@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds Prometheus and promtool from their Go modules into target/tools: once, about five minutes.
+# Builds Prometheus and promtool from their Go modules into target/tools: once, in five to ten minutes.
 # Pinned by go.mod and checked by go.sum. Without service discovery, which nothing here uses.
 set -eu
 cd "$(dirname "$0")"

@@ -33,6 +33,12 @@ pub(crate) fn exceeded() -> Status {
     )
 }
 
+/// When the caller of this request stops waiting, if it said so.
+pub(crate) fn of(request: &Request) -> Option<Instant> {
+    let Deadline(at) = request.extensions().get()?;
+    Some(*at)
+}
+
 /// Notes the deadline. Not async, so that it is earlier than tonic's own, which is
 /// taken when this returns.
 pub(crate) fn note(request: http::Request<tonic::body::Body>) -> Request {

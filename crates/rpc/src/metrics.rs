@@ -1,17 +1,18 @@
 //! How long calls take and how they end, in and out.
 //!
-//! Every call is measured once, however it ends: one whose caller leaves counts as `CANCELLED`.
+//! Every call is measured once, however it ends. One whose caller leaves counts as `CANCELLED`, or
+//! as `DEADLINE_EXCEEDED` if the caller had waited as long as it said that it would.
 //! Instruments are made when first used, from the process's meter provider, and do nothing if it
 //! has none.
 
-use crate::{is_internal, status};
+use crate::{deadline, is_internal, status};
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use opentelemetry::{KeyValue, global, metrics::Histogram};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use std::{collections::HashSet, sync::LazyLock};
+use std::{collections::HashSet, sync::LazyLock, time::Duration};
 use telemetry::semconv::metrics::{RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION, SECONDS};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -56,7 +57,9 @@ pub(crate) struct Measured {
     duration: &'static Histogram<f64>,
     method: &'static str,
     begin: Instant,
-    code: Code,
+    deadline: Option<Instant>,
+    /// None while nothing is answered: the caller may leave before.
+    code: Option<Code>,
 }
 
 impl Measured {
@@ -75,13 +78,14 @@ impl Measured {
             duration,
             method,
             begin: Instant::now(),
-            code: Code::Cancelled,
+            deadline: None,
+            code: None,
         }
     }
 
     /// It ended so.
     pub(crate) fn ended(&mut self, code: Code) {
-        self.code = code;
+        self.code = Some(code);
     }
 
     /// It ended as these headers say, if they do.
@@ -94,16 +98,30 @@ impl Measured {
     }
 }
 
+/// A caller left after this time: how that counts.
+///
+/// Caller and server time the same deadline, and whose timer is first is chance: a caller that
+/// has waited for nine tenths of its time counts as one that waited for all of it. If it counted
+/// as one that changed its mind, a server that hangs would look well.
+fn left(after: Duration, patience: Option<Duration>) -> Code {
+    match patience {
+        Some(patience) if after >= patience.mul_f64(0.9) => Code::DeadlineExceeded,
+        _ => Code::Cancelled,
+    }
+}
+
 impl Drop for Measured {
     fn drop(&mut self) {
+        let took = self.begin.elapsed();
+        let patience = self.deadline.map(|at| at.duration_since(self.begin));
+        let code = self.code.unwrap_or_else(|| left(took, patience));
         // All static: nothing is allocated for it.
         let attributes = [
             KeyValue::new("rpc.system.name", "grpc"),
             KeyValue::new("rpc.method", self.method),
-            KeyValue::new("rpc.response.status_code", status::name(self.code)),
+            KeyValue::new("rpc.response.status_code", status::name(code)),
         ];
-        let seconds = self.begin.elapsed().as_secs_f64();
-        self.duration.record(seconds, &attributes);
+        self.duration.record(took.as_secs_f64(), &attributes);
     }
 }
 
@@ -113,6 +131,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let mut measured = Measured::server(request.uri().path());
+    measured.deadline = deadline::of(&request);
     let response = next.run(request).await;
     // A failed unary call says so in its headers; everything else in the trailers.
     if measured.told(response.headers()) {
@@ -139,5 +158,14 @@ mod tests {
         for made_up in ["/coffeeshop.reception.v1.ReceptionService/Rob", "/", ""] {
             assert_eq!(Measured::server(made_up).method, OTHER);
         }
+    }
+
+    #[test]
+    fn who_leaves_when_its_time_is_up_was_not_served() {
+        let seconds = Duration::from_secs;
+        assert_eq!(left(seconds(10), Some(seconds(10))), Code::DeadlineExceeded);
+        assert_eq!(left(seconds(9), Some(seconds(10))), Code::DeadlineExceeded);
+        assert_eq!(left(seconds(5), Some(seconds(10))), Code::Cancelled);
+        assert_eq!(left(seconds(10), None), Code::Cancelled);
     }
 }

@@ -98,6 +98,8 @@ create table orders (
 -- owe the provider a call.
 create index orders_unsettled on orders (settle_time)
     where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING';
+-- How many customers wait for their money, and for how long the first of them. Holds only those.
+create index orders_refund_owed on orders (update_time) where refund_state = 'PENDING';
 -- What the reconciler asks for. Holds only what is to be made, and is never written for
 -- its own sake while all goes well.
 create index orders_silent on orders (greatest(update_time, silent_time))

@@ -23,6 +23,7 @@ struct Instruments {
     unmade: Gauge<u64>,
     awaiting_payment: Gauge<u64>,
     refunds_owed: Gauge<u64>,
+    refunds_owed_age: Gauge<f64>,
     settlements: Counter<u64>,
     windows_over: Counter<u64>,
 }
@@ -42,6 +43,7 @@ impl Instruments {
             unmade: names::ORDERS_UNMADE.gauge(&meter),
             awaiting_payment: names::ORDERS_AWAITING_PAYMENT.gauge(&meter),
             refunds_owed: names::REFUNDS_OWED.gauge(&meter),
+            refunds_owed_age: names::REFUNDS_OWED_AGE.seconds(&meter),
             settlements: names::SETTLEMENTS.counter(&meter),
             transitions,
             windows_over,
@@ -139,6 +141,9 @@ pub(crate) fn unsettled(counts: Counts) {
     INSTRUMENTS
         .refunds_owed
         .record(count(counts.refunds_owed), &[]);
+    INSTRUMENTS
+        .refunds_owed_age
+        .record(counts.refunds_owed_age, &[]);
     let unmade = [
         (State::Paid, counts.paid),
         (State::Preparing, counts.preparing),

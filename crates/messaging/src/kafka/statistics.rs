@@ -1,7 +1,8 @@
 //! What librdkafka says of itself, as metrics.
 //!
-//! Not guaranteed: the lag of a consumer that has stopped fetching. It measures by the end of the
-//! log that it last saw; the inbox's watchdog asks Kafka itself.
+//! Not guaranteed: the lag of a consumer that has stopped fetching, which measures by the end of
+//! the log that it last saw: the inbox's watchdog asks Kafka itself. And what nobody has is in
+//! nobody's lag: a group without a consumer shows in `coffeeshop.consumer.partitions`.
 
 use opentelemetry::{
     KeyValue, global,
@@ -57,7 +58,8 @@ impl Told {
     pub(super) fn consumer(group: &str) -> Self {
         Self {
             group: Some(group.to_owned()),
-            ..Self::default()
+            errors: AtomicU64::default(),
+            rebalances: AtomicU64::default(),
         }
     }
 
@@ -80,7 +82,7 @@ impl Told {
     }
 
     fn consumes(&self, group: &str, of: &Statistics) {
-        let group = KeyValue::new("messaging.consumer.group.name", group.to_owned());
+        let group = of_group(group);
         if let Some(cgrp) = &of.cgrp {
             let count = |count: i64| u64::try_from(count).unwrap_or_default();
             let of_group = [group.clone()];
@@ -100,6 +102,19 @@ impl Told {
             }
         }
     }
+}
+
+/// A gauge is sent until it is measured again: a consumer that is gone has nothing.
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(group) = &self.group {
+            CLIENTS.partitions.record(0, &[of_group(group)]);
+        }
+    }
+}
+
+fn of_group(group: &str) -> KeyValue {
+    KeyValue::new("messaging.consumer.group.name", group.to_owned())
 }
 
 /// What a count of the client has grown by since it was last told.

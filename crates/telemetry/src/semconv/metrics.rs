@@ -45,6 +45,7 @@ metrics! {
     ORDERS_UNMADE: "coffeeshop.orders.unmade", "{order}", "Paid orders that are not ready, counted up to a limit";
     ORDERS_AWAITING_PAYMENT: "coffeeshop.orders.awaiting_payment", "{order}", "Orders whose charge is undecided, counted up to a limit";
     REFUNDS_OWED: "coffeeshop.refunds.owed", "{order}", "Orders that ended without coffee and whose money is not known to be back, counted up to a limit";
+    REFUNDS_OWED_AGE: "coffeeshop.refunds.owed.age", "s", "How long the oldest of them has been owed";
     SETTLEMENTS: "coffeeshop.settlements", "{call}", "Calls that orders owed the provider, by what they came to";
     PAYMENT_WINDOWS_OVER: "coffeeshop.payment_windows.over", "{order}", "Orders that were cancelled because they were not paid in time";
 

@@ -121,12 +121,14 @@ fn owed(row: &PgRow) -> sqlx::Result<Owed> {
 }
 
 /// How many orders are not settled, or not made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, FromRow)]
 pub struct Counts {
     /// Their charge is undecided.
     pub awaiting_payment: i64,
     /// They ended without coffee, and their money is not known to be back.
     pub refunds_owed: i64,
+    /// How long the oldest of these has been as it is, in seconds.
+    pub refunds_owed_age: f64,
     /// They are paid, and nobody has begun them.
     pub paid: i64,
     /// They are being made.
@@ -135,23 +137,25 @@ pub struct Counts {
 
 /// Counts unsettled and unmade orders, no more than `limit` of each.
 ///
-/// Those first that are due first: by that order their indexes are the way to them, however
-/// large the table is and whatever is known of it.
+/// Each by the order of its index, which is then the way to them, however large the table is and
+/// whatever is known of it. Two gauges that share an index walk past each other's orders; a look
+/// that takes long is followed by a long pause.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn count(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Counts> {
     sqlx::query_as(
-        "select * from \
-         (select count(*) filter (where state = 'AWAITING_PAYMENT') as awaiting_payment, \
-                 count(*) filter (where refund_state = 'PENDING') as refunds_owed \
-          from (select state, refund_state from orders \
-                where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING' \
-                order by settle_time limit $1) as unsettled) as owed, \
-         (select count(*) filter (where state = 'PAID') as paid, \
-                 count(*) filter (where state = 'PREPARING') as preparing \
-          from (select state from orders where state in ('PAID', 'PREPARING') \
-                order by greatest(update_time, silent_time) limit $1) as unmade) as unmade",
+        "select \
+         (select count(*) from (select from orders where state = 'AWAITING_PAYMENT' \
+             order by settle_time limit $1) as o) as awaiting_payment, \
+         (select count(*) from (select from orders where refund_state = 'PENDING' \
+             order by update_time limit $1) as o) as refunds_owed, \
+         (select greatest(0, coalesce(extract(epoch from now() - min(update_time)), 0))::float8 \
+             from orders where refund_state = 'PENDING') as refunds_owed_age, \
+         (select count(*) from (select from orders where state = 'PAID' \
+             order by greatest(update_time, silent_time) limit $1) as o) as paid, \
+         (select count(*) from (select from orders where state = 'PREPARING' \
+             order by greatest(update_time, silent_time) limit $1) as o) as preparing",
     )
     .bind(limit)
     .fetch_one(conn)
