@@ -153,7 +153,7 @@ mod prelude {
     pub(super) use crate::{
         drill::{
             opening::Opening,
-            scene::{ANSWERED_WITHIN, Scene},
+            scene::{Calls, Scene},
             script::Drill,
         },
         harness::{Line, UNSENT},
