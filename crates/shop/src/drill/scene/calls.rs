@@ -1,10 +1,6 @@
 //! A set of calls, and what can be said of it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::ANSWERED_WITHIN;
 use crate::history::{Call, Outcome};
@@ -78,21 +74,6 @@ impl Calls {
         self.only(|call| call.outcome() == Outcome::Ok)
     }
 
-    /// Those that met a closed door: nobody has accepted them.
-    pub(crate) fn closed_doors(&self) -> usize {
-        let met = self.only(|call| {
-            let answer = call.answer.as_ref();
-            let unavailable = answer.is_some_and(|answer| answer.code == "UNAVAILABLE");
-            unavailable && call.outcome() == Outcome::Fail
-        });
-        met.calls.len()
-    }
-
-    /// Whether every one that was accepted was answered OK.
-    pub(crate) fn accepted_ok(&self) -> bool {
-        self.not_ok() == self.closed_doors()
-    }
-
     /// Those for which there was no place.
     pub(crate) fn refused(&self) -> Self {
         self.only(|call| {
@@ -107,15 +88,6 @@ impl Calls {
             calls: calls.cloned().collect(),
             ..*self
         }
-    }
-
-    /// How often the most patient customer asked.
-    pub(crate) fn most_tries(&self) -> usize {
-        let mut tries: HashMap<&str, usize> = HashMap::new();
-        for call in &self.calls {
-            *tries.entry(&call.request_id).or_default() += 1;
-        }
-        tries.values().copied().max().unwrap_or(0)
     }
 
     fn count(&self, outcome: Outcome) -> usize {
