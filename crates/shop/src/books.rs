@@ -21,6 +21,8 @@ use crate::history::Call;
 pub mod command;
 /// The rows.
 mod read;
+/// Requests that were refused.
+mod refusals;
 /// The table for people.
 mod report;
 /// The comparison.
@@ -95,6 +97,8 @@ pub enum Rule {
     NotPublished,
     /// One request became two orders.
     PlacedTwice,
+    /// A customer was told, each time they asked, that it is not done, and it was.
+    DoneAndDenied,
 }
 
 /// The figures of the books.
@@ -146,8 +150,16 @@ pub async fn check_from(
 }
 
 impl Books {
-    /// Asks, too, whether customers who repeated a request were told of one order.
-    pub fn compare_calls(&mut self, calls: &[Call]) {
+    /// Asks, too, whether what customers were told of their requests is so.
+    pub async fn compare_with(&mut self, reception: &PgPool, calls: &[Call]) -> Result<()> {
+        self.compare_calls(calls);
+        let stored = refusals::stored(reception, calls).await;
+        self.compare_refusals(&stored.context("cannot read what became of refused requests")?);
+        Ok(())
+    }
+
+    /// Whether customers who repeated a request were told of one order.
+    fn compare_calls(&mut self, calls: &[Call]) {
         let mut orders: HashMap<&str, Uuid> = HashMap::new();
         for call in calls {
             let Some(order_id) = call.answer.as_ref().and_then(|answer| answer.order_id) else {
@@ -183,6 +195,7 @@ impl Rule {
             Self::GivenBackWrong => "not given back once and in full",
             Self::NotPublished => "it happened, and was not published",
             Self::PlacedTwice => "one request became two orders",
+            Self::DoneAndDenied => "the customer was told that it is not done, and it was",
         }
     }
 }

@@ -151,6 +151,11 @@ impl Shop {
         started.map(|_| shop)
     }
 
+    /// Says whether somebody has to check its books: not before a customer can have come.
+    pub(crate) fn owes_books(&mut self, owes: bool) {
+        self.closed = !owes;
+    }
+
     /// The same without its services: they are started by the test.
     pub async fn prepare(options: Options) -> Result<Self> {
         let name = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);

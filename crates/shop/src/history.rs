@@ -72,6 +72,13 @@ impl History {
         recording.map_or_else(Vec::new, |recording| recording.calls().to_vec())
     }
 
+    /// How many calls were answered so far, and how many of them OK; none unless it is recorded.
+    pub(crate) fn answered_so_far(&self) -> (usize, usize) {
+        let told = self.told();
+        let recording = told.recording.as_ref();
+        recording.map_or((0, 0), file::Recording::answered_so_far)
+    }
+
     /// When the recording began: the zero of the times of its calls.
     pub fn began(&self) -> Option<(Instant, DateTime<Utc>)> {
         self.told().recording.as_ref().map(file::Recording::began)

@@ -30,7 +30,6 @@ use batching::{Limits, batcher};
 use behavior::Behavior;
 use charge::Deciding;
 use lifecycle::{Stop, Tasks, holding, postgres};
-use planted::Bug;
 use proto::payments::v1::payments_service_server::SERVICE_NAME;
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
@@ -68,9 +67,6 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     // Before the migration: health answers NOT_SERVING while Postgres is away.
     tasks.spawn("grpc", holding(drained.clone().drop_guard(), serving));
     postgres::migrate(&pool, &MIGRATOR, &stop).await?;
-    if planted::bug(Bug::RefundTwice) {
-        store::forget_refunds(&pool).await?;
-    }
     let watched = postgres::watch(pool, "payments", drained.clone());
     tasks.spawn("pool", watched);
     tasks.spawn("ledger", deciding.run(drained));

@@ -6,7 +6,7 @@
 // Giving money back.
 mod refunds;
 
-pub use refunds::{forget_refunds, give_back, refund_by_key};
+pub use refunds::{give_back, refund_by_key};
 
 use crate::payment::{Charge, Decision, Money, Payment, PaymentId, TokenHash};
 use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};

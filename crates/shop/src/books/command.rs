@@ -57,8 +57,10 @@ pub async fn read(dir: &ShopDir, settled: bool) -> Result<Books> {
 
 /// The books of a shop against what its customers were told.
 async fn against(dir: &ShopDir, told: &Recorded, settled: bool) -> Result<Books> {
-    let mut books = check(&ledgers(dir)?, &told.acknowledged(), settled).await?;
-    books.compare_calls(&told.calls);
+    let ledgers = ledgers(dir)?;
+    let mut books = check(&ledgers, &told.acknowledged(), settled).await?;
+    let reception = &ledgers.reception;
+    books.compare_with(reception, &told.calls).await?;
     Ok(books)
 }
 

@@ -6,10 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use prost::Message as _;
 use proto::{barista::v1::TicketEvent, reception::v1::OrderEvent};
 use rdkafka::{
@@ -131,11 +131,23 @@ fn read_blocking(config: &ClientConfig, name: &str, decode: Decode) -> Result<To
     consumer.assign(&assigned)?;
     let mut topic = Topic::default();
     for _ in 0..left {
-        let message = consumer.poll(PATIENCE);
-        let message = message.with_context(|| format!("{name} holds less than it says"))??;
-        topic.take(&message, decode);
+        topic.take(&next(&consumer, name)?, decode);
     }
     Ok(topic)
+}
+
+/// An error may be of a connection that librdkafka opens again: it counts if nothing follows.
+fn next<'a>(consumer: &'a BaseConsumer, name: &str) -> Result<BorrowedMessage<'a>> {
+    let (deadline, mut error) = (Instant::now() + PATIENCE, None);
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        match consumer.poll(left) {
+            Some(Ok(message)) => return Ok(message),
+            Some(Err(said)) => error = Some(said),
+            None => break,
+        }
+    }
+    let less = format!("{name} holds less than it says");
+    Err(error.map_or_else(|| anyhow!("nothing comes"), Into::into)).context(less)
 }
 
 impl Topic {

@@ -1,6 +1,9 @@
 //! What happened in a drill, as it happened: faults, claims, bites.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +81,19 @@ impl Notes {
         }
     }
 
-    pub(super) fn claims(&self, claim: Claim) {
-        self.lock().claims.push(claim);
+    /// Returns the place of the claim among all.
+    pub(super) fn claims(&self, claim: Claim) -> usize {
+        let claims = &mut self.lock().claims;
+        claims.push(claim);
+        claims.len() - 1
+    }
+
+    /// A claim is judged a second time: it has to hold both times.
+    pub(super) fn judges(&self, at: usize, holds: bool, seen: impl fmt::Display) {
+        let claim = &mut self.lock().claims[at];
+        if claim.holds {
+            (claim.holds, claim.seen) = (holds, seen.to_string());
+        }
     }
 
     pub(super) fn bites(&self, bite: Bite) {

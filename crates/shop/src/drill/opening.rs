@@ -27,6 +27,8 @@ pub(crate) struct Opening {
     clocks: Vec<Service>,
     /// Whether it can be had on this machine; the error says why not.
     needs: fn() -> Result<()>,
+    /// Whether somebody collects traces.
+    pub(super) collects: bool,
     /// Kafka keeps what it was given, so that the topics are a witness.
     pub(super) log_is_kept: bool,
 }
@@ -44,6 +46,7 @@ impl Default for Opening {
             baristas: 1,
             clocks: Vec::new(),
             needs: || Ok(()),
+            collects: false,
             log_is_kept: true,
         }
     }
@@ -104,6 +107,12 @@ impl Opening {
         self
     }
 
+    /// With a collector of traces, which can be lost.
+    pub(crate) fn collector(mut self) -> Self {
+        self.collects = true;
+        self
+    }
+
     /// With a clock for a service that can be set.
     pub(crate) fn clock_of(mut self, service: Service) -> Self {
         self.clocks.push(service);
@@ -145,7 +154,9 @@ impl Opening {
         }
         self.options.logs = Some(logs.to_owned());
         self.options.history = history;
-        let shop = Shop::open(self.options).await?.unclaimed();
+        let mut shop = Shop::open(self.options).await?;
+        // Ctrl-C drops it at any await below, before anybody has come.
+        shop.owes_books(false);
         let hired = crate::load::rows::hire(&shop.barista_pool(), BARISTAS).await;
         let more = [
             (Service::Reception, self.receptions),
@@ -156,7 +167,10 @@ impl Opening {
             Err(error) => Err(error),
         };
         match others {
-            Ok(others) => Ok((shop.claimed(), others)),
+            Ok(others) => {
+                shop.owes_books(true);
+                Ok((shop, others))
+            }
             Err(error) => {
                 shop.abandon().await?;
                 Err(error)

@@ -29,13 +29,15 @@ use super::{
     watching::Watching,
 };
 use crate::{
-    harness::{self, Hosted, Shop},
+    harness::{self, Collector, Hosted, Shop},
     history::{Call, History},
     services::Service,
 };
 
-/// A set of calls, and claims about it.
+/// A set of calls, and what can be said of it.
 mod calls;
+/// What is claimed of calls.
+mod claims;
 /// The end: customers leave, and what is in flight arrives.
 mod ending;
 /// Faults that more than one drill injects.
@@ -58,7 +60,7 @@ const STEADY: f64 = 0.25;
 /// The share for which a fault lasts.
 const BROKEN: f64 = 0.4;
 /// A call that takes longer has waited for its deadline, which customers set to five seconds.
-pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
+const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
 /// How long something may take that a drill waits for; `SHOP_PATIENCE` if that is longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -79,7 +81,9 @@ pub(crate) struct Scene {
     /// When customers began to come.
     came: OnceLock<Instant>,
     notes: Notes,
+    of_calls: claims::OfCalls,
     meters: Meters,
+    collector: Option<Collector>,
     watching: Watching,
     dice: Mutex<StdRng>,
     leave: Stop,
@@ -95,6 +99,7 @@ impl Scene {
         let (began, _) = history.began().context("it is recorded")?;
         let meters = Meters::open().await?;
         let logs = folder.join("logs");
+        let (opening, collector) = collected(opening).await;
         let opened = opening.open(history.clone(), &logs, &meters.endpoint, &settings);
         let (shop, others) = opened.await?;
         Ok(Self {
@@ -108,7 +113,9 @@ impl Scene {
             began,
             came: OnceLock::new(),
             notes: Notes::default(),
+            of_calls: claims::OfCalls::default(),
             meters,
+            collector,
             leave: Stop::new(),
             customers: tokio::sync::Mutex::new(JoinSet::new()),
             doing: Mutex::new("opening".to_owned()),
@@ -188,16 +195,15 @@ impl Scene {
         });
     }
 
-    /// The calls of customers who came since the last fault began, and were answered.
+    /// The calls that were made since the last fault began, or were under way.
     pub(crate) fn calls_since_break(&self) -> Calls {
         self.calls_since(self.broken_us())
     }
 
-    /// The calls of customers who came since that time.
+    /// The calls that were made since that time, or were under way.
     pub(crate) fn calls_since(&self, from_us: u64) -> Calls {
-        let mut calls = self.history.calls();
-        calls.retain(|call| call.came_us >= from_us && call.answer.is_some());
-        Calls(calls)
+        let now_us = self.now_us();
+        Calls::of(self.history.calls(), from_us, now_us, now_us)
     }
 
     /// Waits for what must come. The error says what did not.
@@ -219,6 +225,15 @@ impl Scene {
                 }
             }
         }
+    }
+
+    /// Who collects traces.
+    ///
+    /// # Panics
+    /// Nobody does.
+    pub(crate) fn collector(&self) -> &Collector {
+        let collector = self.collector.as_ref();
+        collector.expect("the shop was opened with `collector`")
     }
 
     /// Every instance of a service.
@@ -247,8 +262,8 @@ impl Scene {
     /// What is done at the moment, and how customers fare.
     pub(super) fn doing(&self) -> String {
         let doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = self.calls_since(0);
-        format!("{doing} ({calls})")
+        let (answered, ok) = self.history.answered_so_far();
+        format!("{doing} ({answered} answered, {ok} OK)")
     }
 
     pub(super) fn does(&self, what: &str) {
@@ -302,4 +317,19 @@ impl Scene {
     fn share(&self, share: f64) -> Duration {
         Duration::from_secs(self.settings.seconds).mul_f64(share)
     }
+}
+
+/// With somebody who collects traces, if they are wanted.
+async fn collected(opening: Opening) -> (Opening, Option<Collector>) {
+    if !opening.collects {
+        return (opening, None);
+    }
+    let (traces, collector) = (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        Collector::open().await,
+    );
+    let opening = Service::ALL.into_iter().fold(opening, |opening, service| {
+        opening.with(service, traces, &collector.endpoint)
+    });
+    (opening, Some(collector))
 }

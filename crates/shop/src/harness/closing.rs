@@ -59,21 +59,6 @@ impl Shop {
         })
     }
 
-    /// The same shop; it may be dropped, because nobody orders in it yet: it is still being furnished,
-    /// which may be given up.
-    #[must_use]
-    pub(crate) fn unclaimed(mut self) -> Self {
-        self.closed = true;
-        self
-    }
-
-    /// The same shop; from now on it must be closed.
-    #[must_use]
-    pub(crate) fn claimed(mut self) -> Self {
-        self.closed = false;
-        self
-    }
-
     /// Waits until the shop is idle, checks the books, ends the services, and leaves nothing behind.
     ///
     /// # Panics

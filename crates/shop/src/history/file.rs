@@ -43,6 +43,8 @@ pub(super) struct Recording {
     file: File,
     began: (Instant, DateTime<Utc>),
     calls: Vec<Call>,
+    /// Those that were answered, and those answered OK.
+    counts: (usize, usize),
     /// The first one; nothing after it counts as written.
     error: Option<String>,
 }
@@ -56,6 +58,7 @@ impl Recording {
             file,
             began,
             calls: Vec::new(),
+            counts: (0, 0),
             error: None,
         };
         recording.write(&Line::Began { time: began.1 });
@@ -68,6 +71,10 @@ impl Recording {
 
     pub(super) fn calls(&self) -> &[Call] {
         &self.calls
+    }
+
+    pub(super) fn answered_so_far(&self) -> (usize, usize) {
+        self.counts
     }
 
     pub(super) fn error(&self) -> Option<&str> {
@@ -106,6 +113,8 @@ impl Recording {
             call,
             answer: answer.clone(),
         });
+        self.counts.0 += 1;
+        self.counts.1 += usize::from(answer.outcome == Outcome::Ok);
         self.calls[call].answer = Some(answer);
     }
 

@@ -3,7 +3,7 @@
 use super::money;
 use crate::payment::{Payment, PaymentId, Refund};
 use planted::Bug;
-use sqlx::{FromRow, PgConnection, PgPool, Row as _, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};
 
 /// Gives back what a payment took, and returns the payment after it. None if another
 /// refund has the key: nothing is given back.
@@ -52,12 +52,6 @@ async fn mark_refunded(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<P
     .bind(id)
     .fetch_one(conn)
     .await
-}
-
-/// Lets a payment be given back as often as anybody asks.
-pub async fn forget_refunds(pool: &PgPool) -> sqlx::Result<()> {
-    let forget = "alter table refunds drop constraint if exists refunds_payment_id_key";
-    sqlx::query(forget).execute(pool).await.map(|_| ())
 }
 
 /// The refund with this key.

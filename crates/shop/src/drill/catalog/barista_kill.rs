@@ -20,7 +20,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     let from = scene.now_us();
     scene.kills_in_a_loop(Service::Barista, 3).await?;
     let calls = scene.calls_since(from);
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene
         .until("a drink to be taken over", async || {
             Ok(scene.count(Service::Barista, TAKEN_OVER).await? > 0)

@@ -36,7 +36,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         scene.lasts_for(0.1).await;
     }
     let calls = scene.calls_since(from);
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("drinks taken over", taken);
     Ok(())
 }

@@ -34,7 +34,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("the barista's database copied", copy).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
 
     let restore = async {
         barista.stop().await?;

@@ -33,7 +33,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         waited = waited.max(scene.most_stale());
     }
     let calls = scene.calls_since(from);
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("events that waited in outboxes", waited);
     Ok(())
 }

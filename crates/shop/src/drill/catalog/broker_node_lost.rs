@@ -31,7 +31,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         })
         .await?;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("replicas that fell behind", scene.replicas_behind().await?);
 
     scene.heals(node.restart()).await

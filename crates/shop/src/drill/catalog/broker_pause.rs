@@ -17,7 +17,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("Kafka paused", kafka.pause()).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("events that waited in outboxes", scene.most_stale());
 
     scene.heals(kafka.resume()).await

@@ -22,7 +22,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("Kafka unreachable", silent).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("chunks that the network swallowed", proxy.counts().held);
 
     let heals = async {

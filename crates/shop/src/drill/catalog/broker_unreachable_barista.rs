@@ -29,7 +29,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         .await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene
         .until("what reception says to go out", async || {
             let sent = scene.count_since_break(Service::Reception, SENT_SINCE);

@@ -24,7 +24,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         .await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("chunks that the line swallowed", line.counts().held);
     scene.bites("events that waited in outboxes", scene.most_stale());
 

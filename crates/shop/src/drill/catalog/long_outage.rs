@@ -19,26 +19,28 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.steady().await?;
 
     scene.breaks("Kafka killed", kafka.kill9()).await?;
+    let from = scene.now_us();
     scene.lasts_for(0.8).await;
     let first = scene.calls_since_break();
     let half = scene.now_us();
     scene.lasts_for(0.8).await;
     let second = scene.calls_since(half);
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     let as_soon = second.p99() < first.p99() + AS_SOON;
     scene.claim(
         "the last are answered as soon as the first",
         as_soon,
         &second,
     );
-    let (waits, ok) = (scene.most_stale(), calls.ok() as u64);
+    let placed = scene.calls_since(from).placed();
+    let unsent = scene.count(Service::Reception, UNSENT).await?;
     scene.claim(
-        "every order waits in the outbox",
-        scene.count(Service::Reception, UNSENT).await? >= ok,
-        format!("{waits} events of {ok} orders placed since"),
+        "every order waits in the outbox, placed and paid",
+        unsent >= 2 * placed,
+        format!("{unsent} events of {placed} orders placed since"),
     );
-    scene.bites("events that waited in outboxes", waits);
+    scene.bites("events that waited in outboxes", scene.most_stale());
 
     scene.heals(kafka.restart()).await
 }

@@ -41,8 +41,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         half * 2 < served.median(),
         format!("{half:?}, {:?}", served.median()),
     );
-    let in_time = served.slowest() < ANSWERED_WITHIN;
-    scene.claim("who is served is served in time", in_time, &served);
+    scene.claim_of(&calls, "nobody waits for their deadline", Calls::in_time);
     scene.bites("calls refused", refused.answered() as u64);
 
     let leave = async {

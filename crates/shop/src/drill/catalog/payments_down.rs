@@ -18,7 +18,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("payments killed", payments.kill9()).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     let opened = scene.circuit_opened();
     scene.claim("the circuit opens", opened, scene.circuit());
     scene.bites(

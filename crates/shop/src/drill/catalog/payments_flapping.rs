@@ -26,7 +26,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         .await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites(
         "charges that failed or were refused",
         scene.charges_failed(),

@@ -16,7 +16,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     let from = scene.now_us();
     scene.kills_in_a_loop(Service::Payments, 3).await?;
     let calls = scene.calls_since(from);
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites(
         "charges that failed or were refused",
         scene.charges_failed(),

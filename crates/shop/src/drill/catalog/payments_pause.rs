@@ -18,7 +18,7 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("payments paused", payments.pause()).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene
         .until("the circuit to open", async || Ok(scene.circuit_opened()))
         .await?;

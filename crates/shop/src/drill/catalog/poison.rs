@@ -42,7 +42,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         format!("{parked} dead letters of {poured} messages"),
     );
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
     scene.bites("messages parked", parked);
     scene.heals(async { Ok(()) }).await
 }

@@ -20,8 +20,7 @@ async fn acts(scene: &Scene) -> Result<()> {
         .await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    let soon = calls.slowest() < ANSWERED_WITHIN;
-    scene.claim("no call waits for its deadline", soon, &calls);
+    scene.claim_of(&calls, "no call waits for its deadline", Calls::in_time);
     scene.bites("calls not answered OK", calls.not_ok() as u64);
 
     scene.heals(postgres.restart()).await

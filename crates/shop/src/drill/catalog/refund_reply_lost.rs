@@ -12,11 +12,16 @@ pub(super) const DRILL: Drill = Drill {
     acts: |scene| acts(scene).boxed_local(),
 };
 
+/// With the bug planted the provider's book has to let it pass, too. This database goes with the drill.
+const GIVEN_BACK_TWICE: &str = "alter table refunds drop constraint refunds_payment_id_key";
 const NO_TEA: &str = "delete from recipes where drink = 'tea'";
 const ASKED_AGAIN: &str = "select count(*) from orders \
     where state = 'FAILED' and refund_state <> 'NOT_NEEDED' and settle_attempts > 1";
 
 async fn acts(scene: &Scene) -> Result<()> {
+    if ::planted::bug(::planted::Bug::RefundTwice) {
+        scene.execute(Service::Payments, GIVEN_BACK_TWICE).await?;
+    }
     scene.steady().await?;
 
     let lose_half = BehaviorRule {

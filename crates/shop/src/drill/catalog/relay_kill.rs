@@ -18,13 +18,13 @@ async fn acts(scene: &Scene) -> Result<()> {
     let from = scene.now_us();
     scene.breaks("Kafka killed", kafka.kill9()).await?;
     scene.lasts_for(0.5).await;
-    let placed = scene.calls_since(from).ok();
+    let placed = scene.calls_since(from).placed();
     let dies_and_returns = async {
         reception.kill9().await?;
         reception.start().await
     };
     scene.breaks("reception killed", dies_and_returns).await?;
-    scene.bites("orders whose events nobody had taken", placed as u64);
+    scene.bites("orders whose events nobody had taken", placed);
 
     scene.lasts_for(0.2).await;
     scene.heals(kafka.restart()).await

@@ -30,9 +30,8 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.breaks("all lines slow", slow).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
-    scene.claim("every call is answered OK", calls.not_ok() == 0, &calls);
-    let soon = calls.slowest() < ANSWERED_WITHIN;
-    scene.claim("no call waits for its deadline", soon, &calls);
+    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
+    scene.claim_of(&calls, "no call waits for its deadline", Calls::in_time);
     let chunks = delayed.iter().map(|line| line.counts().delayed);
     scene.bites("chunks that came late", chunks.sum());
     scene.bites("chunks that Kafka got slowly", kafka.counts().delayed);

@@ -42,6 +42,7 @@ impl Scene {
         {
             left??;
         }
+        self.judges_again();
         Ok(())
     }
 
@@ -81,8 +82,9 @@ impl Scene {
             books.findings.extend(seen.findings.iter().cloned());
             published = Some(seen);
         }
-        books.compare_calls(&self.history.calls());
-        let found = self.stored(&self.history.calls()).await?;
+        let calls = self.history.calls();
+        books.compare_with(&ledgers.reception, &calls).await?;
+        let found = self.stored(&calls).await?;
         Ok(Ended {
             books,
             published,

@@ -74,12 +74,41 @@ const FLAP: Duration = Duration::from_millis(330);
 const LATENCY: Duration = Duration::from_secs(3);
 
 impl Trouble {
-    /// One or two of them, in different parts of the shop.
+    /// One or two of them, in different parts of the shop, in the sequence in which they are mended.
     pub(crate) fn draw(dice: &mut StdRng) -> Vec<Self> {
         let mut parts: Vec<fn(&mut StdRng) -> Self> = vec![service, kafka, postgres, payments];
         parts.shuffle(dice);
         let count = dice.random_range(1..=2);
-        parts.iter().take(count).map(|part| part(dice)).collect()
+        let mut drawn: Vec<Self> = parts.iter().take(count).map(|part| part(dice)).collect();
+        // A provider that does not run cannot be told to misbehave.
+        if drawn.iter().any(|t| t.is_of_payments()) && drawn.iter().any(|t| t.is_told()) {
+            drawn.truncate(1);
+        }
+        drawn.sort_by_key(|trouble| trouble.turn());
+        drawn
+    }
+
+    fn is_of_payments(self) -> bool {
+        matches!(
+            self,
+            Self::Killed(Service::Payments, _) | Self::Paused(Service::Payments, _)
+        )
+    }
+
+    fn is_told(self) -> bool {
+        matches!(self, Self::Provider(_))
+    }
+
+    /// When it is to be mended, among others: a service that starts waits until it reaches its
+    /// database, and the provider is told by a call.
+    fn turn(self) -> u8 {
+        match self {
+            Self::PostgresKilled => 0,
+            Self::KafkaLine(_) | Self::DatabaseLine(..) | Self::PaymentsLine(_) => 1,
+            Self::KafkaKilled | Self::KafkaPaused => 2,
+            Self::Killed(..) | Self::Paused(..) => 3,
+            Self::Provider(_) => 4,
+        }
     }
 
     /// Whether nobody needs to look for it to be met.
