@@ -159,6 +159,14 @@ async fn a_transaction_that_is_given_up_while_it_begins_is_open_for_nobody_else(
     let options = postgres::Options::new(shop.reception_url(), 1);
     let pool = postgres::pool(&options, "test").expect("the URL is valid");
     write(&pool, "create table written ()").await;
+    // Else it is the wait for a connection that is given up.
+    eventually("the connection to be back", async || {
+        match pool.num_idle() {
+            1 => Ok(()),
+            idle => Err(idle),
+        }
+    })
+    .await;
     let proxy = shop.servers.postgres_proxy();
     proxy.delay(Duration::from_millis(50));
     let given_up = timeout(Duration::from_millis(20), postgres::begin(&pool)).await;
