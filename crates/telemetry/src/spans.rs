@@ -2,8 +2,8 @@
 //! in the past, or with links to a whole batch.
 //!
 //! They cost a third of a span of `tracing`, and nothing at all where nobody would see them: with
-//! no collector [`child`] and [`root`] return none, and so does [`child`] in a trace that is not
-//! sampled; no attribute is made. Whether a trace that [`root`] begins is sampled is decided only when
+//! no collector `child` and `root` return none, and so does `child` in a trace that is not
+//! sampled; no attribute is made. Whether a trace that `root` begins is sampled is decided only when
 //! it is opened, attributes and all. An open span ends when it is dropped.
 
 use crate::propagation::TraceContext;

@@ -5,7 +5,7 @@
 //! Guarantee: customers come at times that were fixed beforehand, and what they wait counts from
 //! there. Who gets no answer, or one that tells nothing, asks again with the same `request_id`, at
 //! the next instance if there are several, ever more seldom, until patience is out.
-//! Not guaranteed: more than [`WAITING`] customers at a time. Those who find it full wait at the
+//! Not guaranteed: more than `WAITING` customers at a time. Those who find it full wait at the
 //! door, and their time runs.
 
 use std::{sync::Arc, time::Duration};

@@ -1,7 +1,7 @@
 //! What a drill plays on: an open shop, its customers, and what is to be noted of both.
 //!
-//! A drill's acts call [`Scene::steady`], then [`Scene::breaks`], [`Scene::lasts`],
-//! [`Scene::claim`], [`Scene::bites`] and [`Scene::heals`], in this order, as often as they like.
+//! A drill's acts call `Scene::steady`, then `Scene::breaks`, `Scene::lasts`,
+//! `Scene::claim`, `Scene::bites` and `Scene::heals`, in this order, as often as they like.
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
 //! Spans in a few files, the oldest deleted: what `shop trace` reads.
 //!
-//! Guarantee: they hold at most [`KEEP`] files of about [`FILE_BYTES`] and one that begins, and what
+//! Guarantee: they hold at most `KEEP` files of about `FILE_BYTES` and one that begins, and what
 //! waits to be written is bounded, too. A disk that is full or stuck costs the spans that come
 //! meanwhile, never memory; what was written before stays, and readable, whatever was cut off at a
 //! crash.
