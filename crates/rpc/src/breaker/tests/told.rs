@@ -48,6 +48,8 @@ async fn each_transition_is_one_line_and_one_event_of_the_calls_span() {
     let tracer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     let subscriber = tracing_subscriber::registry().with(tracer).with(log);
     let _guard = tracing::subscriber::set_default(subscriber);
+    // And one that another thread was just registering while ours was installed is asked again.
+    tracing::callsite::rebuild_interest_cache();
     let call = tracing::info_span!("call");
     tracing::Instrument::instrument(round(), call).await;
 
