@@ -30,6 +30,8 @@ mod clocks;
 mod conduct;
 /// Customers who come at a rate.
 mod crowd;
+/// Where services send what they export.
+mod exports;
 /// What the run has shown, in numbers.
 mod figures;
 /// What the services measure of themselves.
@@ -48,10 +50,14 @@ mod report;
 mod scene;
 /// A drill as a file.
 mod script;
+/// What services trace of orders.
+mod spans;
 /// The table for people.
 mod table;
 /// What changes in the course of a run.
 mod timeline;
+/// What became of orders, as their traces tell.
+mod traced;
 /// What an onlooker sees, four times a second.
 mod watching;
 
@@ -118,7 +124,7 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let folder = dir.path().join("drills");
     match options.action {
         Action::List { markdown: false } => table::list(),
-        Action::List { markdown: true } => table::markdown(&folder)?,
+        Action::List { markdown: true } => anstream::print!("{}", table::markdown(&folder)),
         Action::Run { names, settings } => {
             let drills: Result<Vec<&Drill>> = names.iter().map(|name| find(name)).collect();
             run_each(&drills?, &settings, &folder).await?;

@@ -1,11 +1,11 @@
 //! The report as one page of HTML that needs nothing else: no script, no font, no picture.
 //!
 //! The verdict is on top. Each drill has its figures, what had to hold, the course of the run with
-//! its faults shaded, and its strangest and slowest orders on the same axis of time.
+//! its faults shaded, its strangest and slowest orders on the same axis of time, and their traces.
 
 use std::fmt;
 
-use super::{report::Report, table};
+use super::{figures::Figures, report::Report, table};
 
 /// The course of the run.
 mod chart;
@@ -13,6 +13,8 @@ mod chart;
 mod paths;
 /// Where a value lies on a drawing.
 mod scale;
+/// Traces of single orders.
+mod trees;
 
 const STYLE: &str = include_str!("page/page.css");
 /// Failures that are listed.
@@ -79,32 +81,21 @@ impl fmt::Display for Page<'_> {
 }
 
 fn contents(f: &mut fmt::Formatter<'_>, reports: &[Report]) -> fmt::Result {
-    writeln!(
+    write!(
         f,
-        "<div class=\"wide\"><table class=\"all\"><thead><tr><th>drill</th><th>OK</th><th>failed</th>\
-         <th>unknown</th><th>acknowledged</th><th>READY</th><th>lost</th><th>twice</th>\
-         <th>charged wrongly</th><th>seen after</th><th>first OK</th><th>backlog gone</th></tr>\
-         </thead><tbody>"
+        "<div class=\"wide\"><table class=\"all\"><thead><tr><th>drill</th>"
     )?;
+    for (name, _) in table::columns(&Figures::default()) {
+        write!(f, "<th>{name}</th>")?;
+    }
+    writeln!(f, "</tr></thead><tbody>")?;
     for report in reports {
-        let (drill, r, chip) = (&report.drill, &report.figures, chip(report));
-        writeln!(
-            f,
-            "<tr><td>{chip} <a href=\"#{drill}\">{drill}</a></td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td></tr>",
-            r.ok,
-            r.fail,
-            r.unknown,
-            r.acknowledged,
-            r.ready,
-            r.lost,
-            r.made_twice,
-            r.charged_wrongly,
-            table::ms(r.detected_ms),
-            table::ms(r.first_ok_ms),
-            table::ms(r.backlog_gone_ms),
-        )?;
+        let (drill, chip) = (&report.drill, chip(report));
+        write!(f, "<tr><td>{chip} <a href=\"#{drill}\">{drill}</a></td>")?;
+        for (_, value) in table::columns(&report.figures) {
+            write!(f, "<td>{value}</td>")?;
+        }
+        writeln!(f, "</tr>")?;
     }
     writeln!(f, "</tbody></table></div>")
 }
@@ -133,7 +124,8 @@ impl fmt::Display for Section<'_> {
         write!(f, "<div class=\"columns\">")?;
         claims(f, report)?;
         figures(f, report)?;
-        writeln!(f, "</div>\n{}</section>", paths::Paths(report))
+        writeln!(f, "</div>\n{}", paths::Paths(report))?;
+        writeln!(f, "{}</section>", trees::Trees(report))
     }
 }
 

@@ -1,6 +1,6 @@
 //! All that is known after a drill, and the verdict.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -12,11 +12,14 @@ use super::{
     scene::{Ended, Scene},
     script::Drill,
     timeline::{Story, Timeline, stories},
+    traced::{Traced, Traces},
 };
 use crate::books::Finding;
 
 /// Orders that are shown one by one.
 const SHOWN: usize = 8;
+/// Of these, those with which nothing is wrong but their trace.
+const SHOWN_TORN: usize = 2;
 
 /// What a drill has shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +39,7 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) timeline: Timeline,
-    /// The slowest orders, and those on which the books found something.
+    /// The slowest orders, those on which the books found something, and some whose trace is torn.
     pub(crate) orders: Vec<Story>,
 }
 
@@ -67,6 +70,7 @@ impl Report {
         // Postgres may be what is broken.
         let stories = stories(&scene.shop.reception_pool(), began).await;
         let stories = stories.unwrap_or_default();
+        let traces = Traces::of(&stories, scene.spans());
         let samples = scene.samples();
         let figures = Known {
             calls: &calls,
@@ -75,9 +79,15 @@ impl Report {
             samples: &samples,
             ended: ended.as_ref(),
             duplicates: scene.sum("coffeeshop.inbox.duplicates"),
+            traces: traces.as_ref(),
         }
         .figures();
         let findings = ended.as_ref().map_or(&[][..], |e| &e.books.findings);
+        let mut orders = shown(&stories, findings, &traces.unwrap_or_default());
+        for order in &mut orders {
+            let tree = order.trace.as_ref().map(|trace| scene.spans().tree(trace));
+            order.traced = tree.and_then(|tree| Traced::of(&tree, began));
+        }
         let failures = match errors.is_empty() {
             true => verdict(&noted, &figures, findings),
             // What did not come to its end has nothing else to say.
@@ -91,7 +101,7 @@ impl Report {
             seconds: scene.settings.seconds,
             rate: scene.settings.rate,
             failures,
-            orders: shown(&stories, findings),
+            orders,
             counters: scene.sums(),
             timeline: Timeline::new(&calls, &stories, samples),
             figures,
@@ -122,15 +132,18 @@ fn verdict(noted: &Noted, figures: &Figures, findings: &[Finding]) -> Vec<String
     failures
 }
 
-/// The strangest first, then the slowest.
-fn shown(stories: &[Story], findings: &[Finding]) -> Vec<Story> {
-    let strange = |story: &Story| findings.iter().any(|f| f.order_id == story.order_id);
+/// The strangest first: those on which the books found something, then a few whose trace is torn. Then
+/// the slowest.
+fn shown(stories: &[Story], findings: &[Finding], traces: &Traces) -> Vec<Story> {
+    let wrong = |story: &Story| findings.iter().any(|f| f.order_id == story.order_id);
+    let torn = |story: &Story| traces.torn.contains(&story.order_id);
     let mut stories: Vec<&Story> = stories.iter().collect();
-    stories.sort_by_key(|story| {
-        let lasted = story.lasted_us().unwrap_or(u64::MAX);
-        std::cmp::Reverse((strange(story), lasted))
-    });
-    stories.into_iter().take(SHOWN).cloned().collect()
+    stories.sort_by_key(|story| Reverse(story.lasted_us().unwrap_or(u64::MAX)));
+    let (wrong, others): (Vec<&Story>, Vec<&Story>) = stories.into_iter().partition(|s| wrong(s));
+    let (torn, slow): (Vec<&Story>, Vec<&Story>) = others.into_iter().partition(|s| torn(s));
+    let torn = torn.into_iter().take(SHOWN_TORN);
+    let shown = wrong.into_iter().chain(torn).chain(slow);
+    shown.take(SHOWN).cloned().collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::{fmt, fs, path::Path};
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context as _, Result};
 
 use super::{catalog, figures::Figures, report::Report};
 
@@ -25,48 +24,33 @@ pub(super) fn list() {
 }
 
 /// The same as a table in Markdown, with the figures of the last run of each.
-pub(super) fn markdown(folder: &Path) -> Result<()> {
-    anstream::println!(
-        "| drill | hypothesis | calls OK / fail / unknown | acknowledged → READY | lost, twice, \
-         charged wrongly | seen after | first OK, backlog gone after healing |\n\
-         |---|---|---|---|---|---|---|"
+pub(super) fn markdown(folder: &Path) -> String {
+    let mut table = "| drill | hypothesis |".to_owned();
+    let headings = columns(&Figures::default()).map(|(name, _)| name);
+    table += &format!(
+        " {} |\n|---|---|{}\n",
+        headings.join(" | "),
+        "---|".repeat(headings.len())
     );
     for drill in catalog::DRILLS {
-        let figures = match last(&folder.join(drill.name).join("report.json"))? {
-            Some(report) => row(&report),
-            None => "| not run here | | | | |".to_owned(),
-        };
         let (name, hypothesis) = (drill.name, drill.hypothesis());
-        anstream::println!("| `{name}` | {hypothesis} {figures}");
+        let figures = row(&folder.join(drill.name).join("report.json"), headings.len());
+        table += &format!("| `{name}` | {hypothesis} | {figures} |\n");
     }
-    Ok(())
+    table
 }
 
-fn last(path: &Path) -> Result<Option<Report>> {
+fn row(path: &Path, columns: usize) -> String {
+    let instead = |why: &str| why.to_owned() + &" |".repeat(columns - 1);
     let Ok(text) = fs::read_to_string(path) else {
-        return Ok(None);
+        return instead("not run here");
     };
-    let report = serde_json::from_str(&text);
-    report.with_context(|| format!("{} is of another version", path.display()))
-}
-
-fn row(report: &Report) -> String {
-    let f = &report.figures;
+    let Ok(report) = serde_json::from_str::<Report>(&text) else {
+        return instead("last run by another version of `shop`");
+    };
     let verdict = if report.passed() { "" } else { "**failed** " };
-    format!(
-        "| {verdict}{} / {} / {} | {} → {} | {}, {}, {} | {} | {}, {} |",
-        f.ok,
-        f.fail,
-        f.unknown,
-        f.acknowledged,
-        f.ready,
-        f.lost,
-        f.made_twice,
-        f.charged_wrongly,
-        ms(f.detected_ms),
-        ms(f.first_ok_ms),
-        ms(f.backlog_gone_ms),
-    )
+    let values = self::columns(&report.figures).map(|(_, value)| value);
+    verdict.to_owned() + &values.join(" | ")
 }
 
 /// A time, as short as it may be; a dash for one that there is not.
@@ -146,9 +130,11 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
         ("charged wrongly", f.charged_wrongly.to_string()),
         ("went backwards", f.went_backwards.to_string()),
         ("happened and not published", f.not_published.to_string()),
+        ("published and never happened", f.never_happened.to_string()),
         ("published again", count(again)),
         ("duplicates absorbed", count(f.duplicates_absorbed)),
         ("inversions refused", count(inversions)),
+        ("orders whose trace is one tree", trees(f)),
         ("seen after", ms(f.detected_ms)),
         ("first OK after healing", ms(f.first_ok_ms)),
         ("first READY after healing", ms(f.first_ready_ms)),
@@ -164,44 +150,51 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
     injected.chain(others).collect()
 }
 
+/// The figures by which drills are compared, a line each: what a column is called, and what it holds.
+pub(super) fn columns(figures: &Figures) -> [(&'static str, String); 7] {
+    let f = figures;
+    let all = |counts: [usize; 3]| counts.map(|count| count.to_string()).join(" / ");
+    let wrong = [f.lost, f.made_twice, f.charged_wrongly];
+    [
+        ("OK / failed / unknown", all([f.ok, f.fail, f.unknown])),
+        (
+            "placed / READY",
+            format!("{} / {}", f.acknowledged, f.ready),
+        ),
+        ("lost / twice / charged wrongly", all(wrong)),
+        ("one tree", trees(f)),
+        ("seen after", ms(f.detected_ms)),
+        ("first OK", ms(f.first_ok_ms)),
+        ("backlog gone", ms(f.backlog_gone_ms)),
+    ]
+}
+
+/// The share of orders whose trace is one connected tree, never rounded up to all.
+fn trees(figures: &Figures) -> String {
+    match (figures.one_tree, figures.traced) {
+        (Some(whole), Some(traced @ 1..)) => {
+            let permille = 1_000 * whole / traced;
+            format!("{}.{} %", permille / 10, permille % 10)
+        }
+        _ => "–".to_owned(),
+    }
+}
+
 impl fmt::Display for All<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bold = Style::new().bold();
-        writeln!(
-            f,
-            "\n{bold}  {:<26}{:>7}{:>7}{:>9}{:>8}{:>8}{:>6}{:>7}{:>9}{:>10}{:>10}{:>10}{bold:#}",
-            "drill",
-            "OK",
-            "fail",
-            "unknown",
-            "acked",
-            "READY",
-            "lost",
-            "twice",
-            "charged",
-            "seen",
-            "first OK",
-            "backlog"
-        )?;
+        write!(f, "\n{bold}  {:<30}", "drill")?;
+        for (name, _) in columns(&Figures::default()) {
+            write!(f, "  {name:>12}")?;
+        }
+        writeln!(f, "{bold:#}")?;
         for report in self.0 {
             let (color, mark) = mark(report.passed());
-            let r = &report.figures;
-            writeln!(
-                f,
-                "{color}{mark}{color:#} {:<26}{:>7}{:>7}{:>9}{:>8}{:>8}{:>6}{:>7}{:>9}{:>10}{:>10}{:>10}",
-                report.drill,
-                r.ok,
-                r.fail,
-                r.unknown,
-                r.acknowledged,
-                r.ready,
-                r.lost,
-                r.made_twice,
-                r.charged_wrongly,
-                ms(r.detected_ms),
-                ms(r.first_ok_ms),
-                ms(r.backlog_gone_ms)
-            )?;
+            write!(f, "{color}{mark}{color:#} {:<30}", report.drill)?;
+            for (name, value) in columns(&report.figures) {
+                write!(f, "  {value:>width$}", width = name.len().max(12))?;
+            }
+            writeln!(f)?;
         }
         let failed = self.0.iter().filter(|report| !report.passed()).count();
         write!(f, "{} drills, {failed} failed", self.0.len())
