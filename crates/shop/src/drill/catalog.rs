@@ -139,6 +139,14 @@ pub(super) const DRILLS: &[Drill] = &[
     mayhem::DRILL,
 ];
 
+/// Those that CI runs: a part of the shop each, and none that a machine may lack.
+pub(super) const SMOKE: [&Drill; 4] = [
+    &broker_kill::DRILL,
+    &postgres_stop::DRILL,
+    &payments_reply_lost::DRILL,
+    &reception_kill::DRILL,
+];
+
 /// What every drill needs.
 mod prelude {
     pub(super) use std::time::Duration;
@@ -150,7 +158,7 @@ mod prelude {
     pub(super) use crate::{
         drill::{
             opening::Opening,
-            scene::{Calls, Scene},
+            scene::{Calls, Scene, loses_replies},
             script::Drill,
         },
         harness::{Line, UNSENT},

@@ -64,11 +64,15 @@ impl fmt::Display for Page<'_> {
              <header class=\"{class}\"><h1>{title}</h1>"
         )?;
         if let Some(first) = reports.first() {
-            let (time, seed) = (first.time.format("%Y-%m-%d %H:%M UTC"), first.seed);
-            let (rate, seconds) = (first.rate, first.seconds);
+            let (time, rate) = (first.time.format("%Y-%m-%d %H:%M UTC"), first.rate);
+            let (seconds, seed) = (first.seconds, first.seed);
+            let seeds = match first.seeds.to_string() {
+                one if one.is_empty() => format!("seed {seed}"),
+                several => several,
+            };
             write!(
                 f,
-                "<p>{time} · {rate} customers a second for {seconds} s · seed {seed}</p>"
+                "<p>{time} · {rate} customers a second for {seconds} s · {seeds}</p>"
             )?;
         }
         writeln!(f, "</header>\n<main>")?;
@@ -121,10 +125,9 @@ impl fmt::Display for Section<'_> {
         }
         tiles(f, report)?;
         write!(f, "{}", chart::Chart(report))?;
-        write!(f, "<div class=\"columns\">")?;
         claims(f, report)?;
         figures(f, report)?;
-        writeln!(f, "</div>\n{}", paths::Paths(report))?;
+        writeln!(f, "{}", paths::Paths(report))?;
         writeln!(f, "{}</section>", trees::Trees(report))
     }
 }
@@ -169,7 +172,7 @@ fn tiles(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 }
 
 fn claims(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    write!(f, "<div><h3>What had to hold</h3><ul class=\"claims\">")?;
+    write!(f, "<h3>What had to hold</h3><ul class=\"claims\">")?;
     for claim in &report.noted.claims {
         let (class, mark) = match claim.holds {
             true => ("passed", '✔'),
@@ -188,14 +191,14 @@ fn claims(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
             "<li><span class=\"chip bite\">⚡</span> The fault bit: {count} {what}</li>"
         )?;
     }
-    write!(f, "</ul></div>")
+    writeln!(f, "</ul>")
 }
 
 fn figures(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    write!(f, "<div><h3>Figures</h3><table class=\"figures\"><tbody>")?;
+    write!(f, "<h3>Figures</h3><dl class=\"figures\">")?;
     for (name, value) in table::rows(&report.figures) {
         let (name, value) = (Text(&name), Text(&value));
-        write!(f, "<tr><th>{name}</th><td>{value}</td></tr>")?;
+        write!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")?;
     }
-    write!(f, "</tbody></table></div>")
+    writeln!(f, "</dl>")
 }

@@ -1,12 +1,13 @@
 //! All that is known after a drill, and the verdict.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Settings,
     figures::{Figures, Known},
     notes::{Claim, Noted},
     scene::{Ended, Scene},
@@ -28,6 +29,9 @@ pub(crate) struct Report {
     pub(crate) hypothesis: String,
     pub(crate) time: DateTime<Utc>,
     pub(crate) seed: u64,
+    /// Of all runs that this one stands for.
+    #[serde(default)]
+    pub(crate) seeds: Seeds,
     pub(crate) seconds: u64,
     pub(crate) rate: u32,
     /// Why it failed; nothing if it passed.
@@ -57,6 +61,25 @@ impl Report {
     /// The verdict.
     pub(crate) fn passed(&self) -> bool {
         self.failures.is_empty()
+    }
+
+    /// Of a drill whose shop did not open, or could not be ended.
+    pub(super) fn not_run(drill: &Drill, settings: &Settings, error: &anyhow::Error) -> Self {
+        Self {
+            drill: drill.name.to_owned(),
+            hypothesis: drill.hypothesis(),
+            time: Utc::now(),
+            seed: settings.seed,
+            seeds: Seeds::default(),
+            seconds: settings.seconds,
+            rate: settings.rate,
+            failures: vec![format!("{error:#}")],
+            noted: Noted::default(),
+            figures: Figures::default(),
+            counters: BTreeMap::new(),
+            timeline: Timeline::default(),
+            orders: Vec::new(),
+        }
     }
 
     pub(super) async fn of(run: Run<'_>) -> Result<Self> {
@@ -98,6 +121,7 @@ impl Report {
             hypothesis: drill.hypothesis(),
             time: began,
             seed: scene.settings.seed,
+            seeds: Seeds::default(),
             seconds: scene.settings.seconds,
             rate: scene.settings.rate,
             failures,
@@ -107,6 +131,34 @@ impl Report {
             figures,
             noted,
         })
+    }
+}
+
+/// How a drill went with several seeds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seeds {
+    passed: Vec<u64>,
+    failed: Vec<u64>,
+}
+
+impl Seeds {
+    pub(super) fn add(&mut self, seed: u64, passed: bool) {
+        match passed {
+            true => self.passed.push(seed),
+            false => self.failed.push(seed),
+        }
+    }
+}
+
+impl fmt::Display for Seeds {
+    /// `20 seeds, red: 7, 13`; nothing of one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed: Vec<String> = self.failed.iter().map(u64::to_string).collect();
+        match (self.passed.len() + self.failed.len(), failed.len()) {
+            (0 | 1, _) => Ok(()),
+            (seeds, 0) => write!(f, "{seeds} seeds"),
+            (seeds, _) => write!(f, "{seeds} seeds, red: {}", failed.join(", ")),
+        }
     }
 }
 

@@ -57,6 +57,7 @@ mod troubles;
 
 pub(crate) use calls::Calls;
 pub(super) use ending::Ended;
+pub(crate) use faults::loses_replies;
 pub(crate) use troubles::Trouble;
 
 /// The share of the time in which nothing is broken yet.

@@ -1,6 +1,6 @@
 //! The verdict and the figures, for people.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
@@ -23,34 +23,31 @@ pub(super) fn list() {
     }
 }
 
-/// The same as a table in Markdown, with the figures of the last run of each.
-pub(super) fn markdown(folder: &Path) -> String {
-    let mut table = "| drill | hypothesis |".to_owned();
+/// The same as a table in Markdown, with the figures of those that were run.
+pub(super) fn markdown(reports: &[Report]) -> String {
     let headings = columns(&Figures::default()).map(|(name, _)| name);
-    table += &format!(
-        " {} |\n|---|---|{}\n",
-        headings.join(" | "),
-        "---|".repeat(headings.len())
-    );
+    let rules = "---|".repeat(headings.len());
+    let mut table = format!("| drill | hypothesis | {} |\n", headings.join(" | "));
+    table += &format!("|---|---|{rules}\n");
     for drill in catalog::DRILLS {
         let (name, hypothesis) = (drill.name, drill.hypothesis());
-        let figures = row(&folder.join(drill.name).join("report.json"), headings.len());
+        let report = reports.iter().find(|report| report.drill == name);
+        let figures = report.map_or_else(
+            || "not run here".to_owned() + &" |".repeat(headings.len() - 1),
+            figures,
+        );
         table += &format!("| `{name}` | {hypothesis} | {figures} |\n");
     }
     table
 }
 
-fn row(path: &Path, columns: usize) -> String {
-    let instead = |why: &str| why.to_owned() + &" |".repeat(columns - 1);
-    let Ok(text) = fs::read_to_string(path) else {
-        return instead("not run here");
-    };
-    let Ok(report) = serde_json::from_str::<Report>(&text) else {
-        return instead("last run by another version of `shop`");
-    };
-    let verdict = if report.passed() { "" } else { "**failed** " };
-    let values = self::columns(&report.figures).map(|(_, value)| value);
-    verdict.to_owned() + &values.join(" | ")
+fn figures(report: &Report) -> String {
+    let values = columns(&report.figures).map(|(_, value)| value).join(" | ");
+    match (report.passed(), report.seeds.to_string().as_str()) {
+        (true, _) => values,
+        (false, "") => format!("**failed** {values}"),
+        (false, seeds) => format!("**failed** ({seeds}) {values}"),
+    }
 }
 
 /// A time, as short as it may be; a dash for one that there is not.
@@ -190,13 +187,13 @@ impl fmt::Display for All<'_> {
         writeln!(f, "{bold:#}")?;
         for report in self.0 {
             let (color, mark) = mark(report.passed());
-            write!(f, "{color}{mark}{color:#} {:<30}", report.drill)?;
+            let name = format!("{} {}", report.drill, report.seeds);
+            write!(f, "{color}{mark}{color:#} {name:<30}")?;
             for (name, value) in columns(&report.figures) {
                 write!(f, "  {value:>width$}", width = name.len().max(12))?;
             }
             writeln!(f)?;
         }
-        let failed = self.0.iter().filter(|report| !report.passed()).count();
-        write!(f, "{} drills, {failed} failed", self.0.len())
+        Ok(())
     }
 }

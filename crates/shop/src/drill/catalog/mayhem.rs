@@ -48,6 +48,6 @@ async fn acts(scene: &Scene) -> Result<()> {
             noticed += u64::from(scene.noticed(trouble, before).await?);
         }
     }
-    scene.bites(&format!("of {injected} faults that were noticed"), noticed);
+    scene.bites(&format!("of {injected} faults noticed"), noticed);
     Ok(())
 }

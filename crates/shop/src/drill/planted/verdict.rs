@@ -16,10 +16,11 @@ pub(super) struct Verdict {
 
 /// Compares a report with what the row wants, and with that of a sound shop.
 pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
-    if report.noted.faults.is_empty() {
-        let words = format!("**NOT RUN**: it came to no fault ({})", said(report));
-        let noticed = false;
-        return Verdict { noticed, words };
+    if let Some(why) = proves_nothing(report, sound) {
+        return Verdict {
+            noticed: false,
+            words: format!("**NOT RUN**: {why}"),
+        };
     }
     let words = match &row.caught {
         Caught::Red(reasons) => red(reasons, report),
@@ -36,6 +37,15 @@ pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
             words: format!("**NOT CAUGHT**: {words}"),
         },
     }
+}
+
+/// What is red by itself, or was never broken, says nothing of a bug.
+fn proves_nothing(report: &Report, sound: &Report) -> Option<String> {
+    if !sound.passed() {
+        return Some("with nothing taken out the drill is red, too".to_owned());
+    }
+    let broken = !report.noted.faults.is_empty();
+    (!broken).then(|| format!("it came to no fault ({})", said(report)))
 }
 
 /// Each reason, and how often it was given.
@@ -79,7 +89,8 @@ fn counted(report: &Report, count: &str) -> u64 {
     bite.map(|bite| bite.count).or(counter).unwrap_or(0)
 }
 
-fn said(report: &Report) -> String {
+/// Why it was red, cut short.
+pub(super) fn said(report: &Report) -> String {
     if report.passed() {
         return "the drill is green".to_owned();
     }
