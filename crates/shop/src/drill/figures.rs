@@ -43,6 +43,9 @@ pub(crate) struct Figures {
     pub(crate) not_published: usize,
     #[serde(default)]
     pub(crate) never_happened: usize,
+    /// Messages on both topics, repeats included; absent where Kafka was wiped.
+    #[serde(default)]
+    pub(crate) published: Option<usize>,
     /// Messages that were published again, as the topics show; absent where Kafka was wiped.
     pub(crate) published_again: Option<usize>,
     /// Events that an inbox knew; absent if no service told.
@@ -161,6 +164,7 @@ impl Known<'_> {
         figures.not_published = found(&[Rule::NotPublished]);
         figures.never_happened = found(&[Rule::NeverHappened]);
         let topics = ended.published.as_ref();
+        figures.published = topics.map(|topics| topics.messages);
         figures.published_again = topics.map(|topics| topics.repeats);
         figures.inversions_refused = topics.map(|topics| topics.inversions);
     }

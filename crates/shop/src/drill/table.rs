@@ -128,6 +128,10 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
         ("went backwards", f.went_backwards.to_string()),
         ("happened and not published", f.not_published.to_string()),
         ("published and never happened", f.never_happened.to_string()),
+        (
+            "published",
+            count(f.published.map(|published| published as u64)),
+        ),
         ("published again", count(again)),
         ("duplicates absorbed", count(f.duplicates_absorbed)),
         ("inversions refused", count(inversions)),
