@@ -15,9 +15,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::dir::ShopDir;
+use crate::dir::{self, ShopDir};
 
 /// The drills, a file each.
 mod catalog;
@@ -129,6 +129,9 @@ pub(crate) struct Settings {
 /// Does what the command line says; an error if a drill failed.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let folder = dir.path().join("drills");
+    if !matches!(options.action, Action::List { .. }) {
+        inside_a_clone()?;
+    }
     match options.action {
         Action::List { markdown: false } => table::list(),
         Action::List { markdown: true } => {
@@ -145,6 +148,16 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
         }
         Action::Smoke { settings } => run_each(&catalog::SMOKE, 1, &settings, &folder).await?,
     }
+    Ok(())
+}
+
+/// Postgres is unpacked once for all drills and tests, in the clone's own folder.
+fn inside_a_clone() -> Result<()> {
+    let clone = ShopDir::find(&dir::Options::default());
+    ensure!(
+        clone.is_ok(),
+        "this is no folder of a clone of the shop; drills run inside one, whatever --dir says"
+    );
     Ok(())
 }
 
