@@ -60,6 +60,8 @@ mod payments_kill;
 mod payments_pause;
 /// The provider charges and does not say so.
 mod payments_reply_lost;
+/// The provider is out of reach, and nobody is told so.
+mod payments_silent;
 /// The provider is too slow.
 mod payments_slow;
 /// Messages that nobody can handle.
@@ -117,6 +119,7 @@ pub(super) const DRILLS: &[Drill] = &[
     payments_reply_lost::DRILL,
     payments_kill::DRILL,
     payments_pause::DRILL,
+    payments_silent::DRILL,
     reception_kill::DRILL,
     reception_pause::DRILL,
     barista_kill::DRILL,

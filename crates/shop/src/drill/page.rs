@@ -44,6 +44,21 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// Text in which names of code stand between backticks.
+struct Prose<'a>(&'a str);
+
+impl fmt::Display for Prose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, part) in self.0.split('`').enumerate() {
+            match nth % 2 {
+                0 => write!(f, "{}", Text(part))?,
+                _ => write!(f, "<code>{}</code>", Text(part))?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(reports) = self;
@@ -115,7 +130,7 @@ impl fmt::Display for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
         let (drill, chip) = (&report.drill, chip(report));
-        let hypothesis = Text(&report.hypothesis);
+        let hypothesis = Prose(&report.hypothesis);
         writeln!(
             f,
             "<section id=\"{drill}\"><h2>{chip} {drill}</h2><p class=\"lead\">{hypothesis}</p>"

@@ -109,3 +109,6 @@ pub(super) fn said(report: &Report) -> String {
         more => format!("{}, and {more} more", first.join("; ")),
     }
 }
+
+#[cfg(test)]
+mod tests;
