@@ -3,6 +3,8 @@
 use super::rows::{Caught, Row};
 use crate::drill::report::Report;
 
+const DONE: &str = "coffeeshop.inbox.done";
+const ABSORBED: &str = "coffeeshop.inbox.absorbed";
 /// How much of what was wrong instead is said.
 const SAID: usize = 2;
 
@@ -16,15 +18,23 @@ pub(super) struct Verdict {
 
 /// Compares a report with what the row wants, and with that of a sound shop.
 pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
-    if report.noted.faults.is_empty() {
-        let words = format!("**NOT RUN**: it came to no fault ({})", said(report));
-        let noticed = false;
-        return Verdict { noticed, words };
+    if let Some(why) = proves_nothing(report, sound) {
+        return Verdict {
+            noticed: false,
+            words: format!("**NOT RUN**: {why}"),
+        };
     }
     let words = match &row.caught {
         Caught::Red(reasons) => red(reasons, report),
-        Caught::By { layer, count } => green(report, layer, count, 0),
-        Caught::Instead { layer, count } => green(report, layer, count, counted(sound, count)),
+        Caught::By { layer, count } => {
+            let words = format!("`{count}` {}", counted(report, count));
+            green(report, layer, counted(report, count) > 0, &words)
+        }
+        Caught::Again { layer } => {
+            let (again, otherwise) = (handled_again(report), handled_again(sound));
+            let words = format!("{again} events handled again (without a bug: {otherwise})");
+            green(report, layer, again > otherwise, &words)
+        }
     };
     match words {
         Ok(words) => Verdict {
@@ -36,6 +46,15 @@ pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
             words: format!("**NOT CAUGHT**: {words}"),
         },
     }
+}
+
+/// What is red by itself, or was never broken, says nothing of a bug.
+fn proves_nothing(report: &Report, sound: &Report) -> Option<String> {
+    if !sound.passed() {
+        return Some("with nothing taken out the drill is red, too".to_owned());
+    }
+    let broken = !report.noted.faults.is_empty();
+    (!broken).then(|| format!("it came to no fault ({})", said(report)))
 }
 
 /// Each reason, and how often it was given.
@@ -55,21 +74,20 @@ fn red(reasons: &[&str], report: &Report) -> Result<String, String> {
     Ok(format!("red: {}", given.join(", ")))
 }
 
-fn green(report: &Report, layer: &str, count: &str, sound: u64) -> Result<String, String> {
-    let counted = counted(report, count);
-    if !report.passed() {
-        return Err(format!("it should have met {layer} ({})", said(report)));
+/// Green, and the layer was met.
+fn green(report: &Report, layer: &str, met: bool, words: &str) -> Result<String, String> {
+    match (report.passed(), met) {
+        (true, true) => Ok(format!("stopped by {layer}: {words}")),
+        (true, false) => Err(format!("{layer} was not met: {words}")),
+        (false, _) => Err(format!("it should have met {layer} ({})", said(report))),
     }
-    if counted <= sound {
-        return Err(format!(
-            "{layer}: `{count}` {counted}, no more than {sound}"
-        ));
-    }
-    let than = match sound {
-        0 => String::new(),
-        _ => format!(" (without a bug: {sound})"),
-    };
-    Ok(format!("stopped by {layer}: `{count}` {counted}{than}"))
+}
+
+/// Events that came to a handler beyond those that were published. Counted where they were committed.
+fn handled_again(report: &Report) -> u64 {
+    let handled = counted(report, DONE) + counted(report, ABSORBED);
+    let published = report.figures.published.unwrap_or(usize::MAX);
+    handled.saturating_sub(published as u64)
 }
 
 /// A counter of the services, or a count that the drill itself has noted.
@@ -79,7 +97,8 @@ fn counted(report: &Report, count: &str) -> u64 {
     bite.map(|bite| bite.count).or(counter).unwrap_or(0)
 }
 
-fn said(report: &Report) -> String {
+/// Why it was red, cut short.
+pub(super) fn said(report: &Report) -> String {
     if report.passed() {
         return "the drill is green".to_owned();
     }
@@ -90,3 +109,6 @@ fn said(report: &Report) -> String {
         more => format!("{}, and {more} more", first.join("; ")),
     }
 }
+
+#[cfg(test)]
+mod tests;
