@@ -13,10 +13,8 @@ if [ -z "$pgbench" ] && command -v apt-get >/dev/null && command -v dpkg >/dev/n
     server=$(apt-cache depends postgresql | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$/\1/p')
     libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
         --no-breaks --no-replaces --no-enhances libpq5 | grep '^[a-z]' | grep -v '^libc6$')
-    mkdir -p $bench/packages
     # shellcheck disable=SC2086 # lists of packages
-    (cd $bench/packages && apt-get download -qq $server $libraries)
-    for package in $bench/packages/*.deb; do dpkg -x "$package" $bench/root; done
+    deploy/local/unpack.sh $bench/root $server $libraries
     pgbench=$(command -v $bench/root/usr/lib/postgresql/*/bin/pgbench || true)
 fi
 if [ -n "$pgbench" ]; then
