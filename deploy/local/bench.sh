@@ -39,3 +39,6 @@ $shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $ya
 rate=$(sed -n 's/.*"placed_per_second": \([0-9]*\).*/\1/p' $bench/load.json)
 $shop load --rate $((5 * rate)) --seconds "${DURATION:-20}" --json $bench/overload.json --against $bench/load.json
 $shop messages --json $bench/messages.json
+# What it costs to trace all that, on the same servers.
+$shop down
+$shop overhead --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" --turns "${TURNS:-3}" --json $bench/overhead.json

@@ -33,7 +33,7 @@ mod crowd;
 /// What the run has shown, in numbers.
 mod figures;
 /// What the services measure of themselves.
-mod meters;
+pub(crate) mod meters;
 /// Faults, claims and bites, as they happened.
 mod notes;
 /// How a shop is opened for a drill.

@@ -24,9 +24,9 @@ use tonic::{
 };
 
 /// Collects until it is dropped.
-pub(super) struct Meters {
+pub(crate) struct Meters {
     /// Where the services send it.
-    pub(super) endpoint: String,
+    pub(crate) endpoint: String,
     latest: Latest,
     _serving: JoinSet<()>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Meters {
 struct Latest(Arc<Mutex<HashMap<(String, String), i64>>>);
 
 impl Meters {
-    pub(super) async fn open() -> Result<Self> {
+    pub(crate) async fn open() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let latest = Latest::default();
@@ -57,7 +57,7 @@ impl Meters {
     }
 
     /// The sum of a counter over all processes; none if nobody ever sent it.
-    pub(super) fn sum(&self, counter: &str) -> Option<u64> {
+    pub(crate) fn sum(&self, counter: &str) -> Option<u64> {
         let latest = self.latest.0.lock().unwrap_or_else(PoisonError::into_inner);
         let values = latest.iter().filter(|((name, _), _)| name == counter);
         let values: Vec<i64> = values.map(|(_, value)| *value).collect();
