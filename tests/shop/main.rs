@@ -18,6 +18,8 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
+// Programs in other languages order coffee.
+mod clients;
 // What services say to each other, once, twice, or broken.
 mod delivery;
 // What an operator does about dead letters.
