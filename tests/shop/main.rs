@@ -18,6 +18,10 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
+// Programs in other languages order coffee.
+mod clients;
+// docs/api.md is what the contracts say.
+mod contract;
 // What services say to each other, once, twice, or broken.
 mod delivery;
 // What an operator does about dead letters.
@@ -94,6 +98,8 @@ mod processes;
 mod prometheus;
 // Messages that no client of ours would write.
 mod raw_produce;
+// Every reason of an error is documented, and is given as documented.
+mod reasons;
 // Money goes back once, and all of it.
 mod refunds;
 // An undecided charge is settled later, once.
@@ -106,6 +112,8 @@ mod telemetry_metrics;
 mod telemetry_names;
 // One order is one trace, whatever breaks.
 mod traces;
+// The README shows what grpcurl prints.
+mod transcript;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
 // What is down, what the caller is told, and what becomes of the order: a row each.

@@ -51,7 +51,7 @@ pub fn normalize(status: Status) -> Status {
         // What a server says has no source.
         Code::Unknown | Code::Cancelled if status.source().is_some() => crate::status::error(
             Code::Unavailable,
-            "CONNECTION_BROKEN",
+            crate::status::Reason::ConnectionBroken,
             format!("the connection broke: {}", status.message()),
             &[],
         ),

@@ -52,7 +52,7 @@ impl BaristaService for Barista {
         let message = "this barista cannot be watched yet; list the tickets";
         Err(status::error(
             Code::Unimplemented,
-            "NOT_IMPLEMENTED",
+            status::Reason::Unimplemented,
             message,
             &[],
         ))

@@ -141,5 +141,5 @@ fn store_unavailable(error: sqlx::Error) -> Status {
 
 fn not_found(name: &impl ToString) -> Status {
     const TYPE: &str = "coffeeshop.payments.v1.Payment";
-    status::not_found("PAYMENT_NOT_FOUND", TYPE, &name.to_string())
+    status::not_found(status::Reason::PaymentNotFound, TYPE, &name.to_string())
 }
