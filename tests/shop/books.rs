@@ -94,8 +94,9 @@ async fn what_is_on_a_topic_and_never_happened_is_named() {
     shop.until_ready(&order).await;
     shop.until_idle().await;
 
-    let forget = sqlx::query("delete from order_history").execute(&shop.reception_pool());
-    forget.await.expect("it is forgotten");
+    let forget = sqlx::query("delete from order_history");
+    let forgotten = forget.execute(&shop.reception_pool()).await;
+    forgotten.expect("reception's database is up");
     assert_eq!(unpublished(&shop).await, BTreeSet::from([order.order_id]));
     shop.discard().await;
 }

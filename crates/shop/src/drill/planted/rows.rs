@@ -18,8 +18,8 @@ pub(super) enum Caught {
         layer: &'static str,
         count: &'static str,
     },
-    /// Green, although events were handled again: more than were ever published. This layer, behind
-    /// the inbox, has left it at that.
+    /// Green, although events came again, more than were ever published, and the inbox knew none of
+    /// them. This layer, behind the inbox, has left it at that.
     Again { layer: &'static str },
 }
 
@@ -31,7 +31,7 @@ impl Row {
     }
 }
 
-const DUPLICATES: &str = "coffeeshop.inbox.duplicates";
+pub(super) const DUPLICATES: &str = "coffeeshop.inbox.duplicates";
 const INBOX: Caught = Caught::By {
     layer: "the inbox",
     count: DUPLICATES,

@@ -1,10 +1,15 @@
 //! What was seen, against what had to be. Pure.
 
-use super::rows::{Caught, Row};
+use super::rows::{Caught, DUPLICATES, Row};
 use crate::drill::report::Report;
 
-const DONE: &str = "coffeeshop.inbox.done";
-const ABSORBED: &str = "coffeeshop.inbox.absorbed";
+/// What can become of a message.
+const CONSUMED: [&str; 4] = [
+    "coffeeshop.inbox.done",
+    "coffeeshop.inbox.absorbed",
+    "coffeeshop.inbox.dead_letters",
+    DUPLICATES,
+];
 /// How much of what was wrong instead is said.
 const SAID: usize = 2;
 
@@ -31,9 +36,17 @@ pub(super) fn judged(row: &Row, report: &Report, sound: &Report) -> Verdict {
             green(report, layer, counted(report, count) > 0, &words)
         }
         Caught::Again { layer } => {
-            let (again, otherwise) = (handled_again(report), handled_again(sound));
-            let words = format!("{again} events handled again (without a bug: {otherwise})");
-            green(report, layer, again > otherwise, &words)
+            let (again, knew) = (came_again(report), counted(report, DUPLICATES));
+            let otherwise = counted(sound, DUPLICATES);
+            let words = format!(
+                "{again} events came again, and the inbox knew {knew} (without a bug: {otherwise})"
+            );
+            green(
+                report,
+                layer,
+                again > 0 && knew == 0 && otherwise > 0,
+                &words,
+            )
         }
     };
     match words {
@@ -83,11 +96,12 @@ fn green(report: &Report, layer: &str, met: bool, words: &str) -> Result<String,
     }
 }
 
-/// Events that came to a handler beyond those that were published. Counted where they were committed.
-fn handled_again(report: &Report) -> u64 {
-    let handled = counted(report, DONE) + counted(report, ABSORBED);
+/// Events that were consumed beyond those that were published. Counted where they were committed.
+fn came_again(report: &Report) -> u64 {
+    let consumed = CONSUMED.map(|count| counted(report, count));
     let published = report.figures.published.unwrap_or(usize::MAX);
-    handled.saturating_sub(published as u64)
+    let consumed: u64 = consumed.iter().sum();
+    consumed.saturating_sub(published as u64)
 }
 
 /// A counter of the services, or a count that the drill itself has noted.

@@ -2,7 +2,7 @@
 
 use ::planted::Bug;
 
-use super::{ABSORBED, Caught, DONE, Report, Row, judged};
+use super::{Caught, DUPLICATES, Report, Row, judged};
 use crate::drill::{
     Settings, catalog,
     notes::{Bite, Fault},
@@ -32,19 +32,21 @@ fn a_green_drill_has_noticed_if_another_layer_was_met() {
 }
 
 #[test]
-fn events_handled_again_are_those_beyond_what_was_published() {
+fn events_that_came_again_and_were_not_known_met_another_layer() {
     let row = row(Caught::Again { layer: "it" });
-    let handled = |done, absorbed| {
+    let consumed = |done, duplicates| {
         let mut report = broken();
         report.figures.published = Some(100);
-        let counters = [(DONE, done), (ABSORBED, absorbed)];
+        let counters = [("coffeeshop.inbox.done", done), (DUPLICATES, duplicates)];
         report.counters = counters
             .map(|(name, count)| (name.to_owned(), count))
             .into();
         report
     };
-    assert!(!judged(&row, &handled(60, 40), &handled(60, 40)).noticed);
-    assert!(judged(&row, &handled(60, 70), &handled(60, 40)).noticed);
+    let sound = consumed(100, 30);
+    assert!(judged(&row, &consumed(130, 0), &sound).noticed);
+    assert!(!judged(&row, &consumed(100, 0), &sound).noticed);
+    assert!(!judged(&row, &consumed(100, 30), &sound).noticed);
 }
 
 #[test]
