@@ -85,9 +85,9 @@ impl fmt::Display for Table<'_> {
                 "{clients} clients, {baristas} baristas, brew scale {scale}; "
             )?;
         }
-        write!(
+        writeln!(
             f,
-            "{turns} turns of {seconds} s each: the middle one (least…most)\n"
+            "{turns} turns of {seconds} s each: the middle one (least…most)"
         )?;
         let name = |mode: Mode| match mode.traced {
             None => "no telemetry".to_owned(),
