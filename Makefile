@@ -65,7 +65,7 @@ lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, c
 
 verify: lint test ## What CI runs
 
-bench: tools ## Orders and messages a second, and what they cost; with many orders: STORED=5000000
+bench: tools ## Orders and messages a second, what they and their traces cost; with many orders: STORED=5000000
 	@$(CARGO) build --locked --release --workspace
 	@deploy/local/bench.sh
 
