@@ -67,6 +67,14 @@ pub fn draining() -> Status {
     unavailable("DRAINING", "this process is stopping", RETRY_AFTER)
 }
 
+/// The reason of a refusal by a process that is not ready yet.
+pub(crate) const STARTING: &str = "STARTING";
+
+/// `UNAVAILABLE STARTING`: this process has only begun, and nothing was done.
+pub(crate) fn starting() -> Status {
+    unavailable(STARTING, "this process is starting", RETRY_AFTER)
+}
+
 /// `UNAVAILABLE STORE_UNAVAILABLE` for a failed database call that changed nothing.
 /// Logs the error, which is not for the caller's eyes.
 pub fn from_sqlx(error: &(dyn Error + 'static)) -> Status {
