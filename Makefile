@@ -3,7 +3,7 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help up down order status books drill drills planted test test-jaeger test-alerts lint fmt verify bench tools build
+.PHONY: help docs up down order status books drill drills smoke planted test test-jaeger test-alerts test-clients lint fmt verify bench tools build
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,8 +28,11 @@ books: build ## Check every order against drinks and charges
 drill: build ## Break a shop of its own, and let the books judge: NAME=broker-stop
 	@$(SHOP) drill $(if $(NAME),run $(NAME),list)
 
-drills: build ## All drills, one after the other, and a page about them
-	@$(SHOP) drill all
+drills: build ## All drills, one after the other, and a page about them; the long run: SEEDS=20
+	@$(SHOP) drill all --seeds $(or $(SEEDS),1)
+
+smoke: build ## The few drills that CI runs
+	@$(SHOP) drill smoke --seconds 8 --rate 8
 
 planted: tools ## Take each guard out of the shop, and see that the drills notice
 	@CARGO_BUILD_BUILD_DIR=target $(CARGO) build --locked --workspace --bins --features planted --target-dir target/planted
@@ -44,11 +47,18 @@ test-jaeger: build ## Traces as a real Jaeger shows them; the first time it is b
 test-alerts: build ## Every dashboard query and alert on a real Prometheus; the first time it is built, in ten minutes
 	@deploy/prometheus/build.sh && $(CARGO) test --locked --test shop alerts -- --ignored --nocapture
 
+test-clients: build ## The clients in Python, TypeScript, Go and Java against a shop; fetches their packages
+	@$(CARGO) test --locked --test shop clients:: -- --ignored --nocapture
+
+docs: ## Write docs/api.md anew, from the comments in proto/
+	@$(CARGO) test --locked --quiet --test shop contract::renew -- --ignored
+
 lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, cargo-deny and promtool are installed
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	@deploy/local/optional.sh buf lint
+	@deploy/local/breaking.sh
 	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
 	@deploy/local/optional.sh promtool check rules deploy/alerts/coffeeshop.rules.yml
 	@deploy/local/optional.sh promtool test rules deploy/alerts/coffeeshop.test.yml

@@ -19,7 +19,7 @@ use crate::{
     closing,
     customers::History,
     dir::ShopDir,
-    drill::meters::Meters,
+    drill::exports::Exports,
     load::{self, Demand, Report},
     lock,
     part::Part,
@@ -85,7 +85,7 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let bench = Bench {
         options: &options,
         dir: &dir,
-        meters: Meters::open().await?,
+        exports: Exports::open().await?,
     };
     let measured = stop.run_until_cancelled(bench.turns()).await;
     let closed = bench.close(|_| true).await;
@@ -102,7 +102,7 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
 struct Bench<'a> {
     options: &'a Options,
     dir: &'a ShopDir,
-    meters: Meters,
+    exports: Exports,
 }
 
 impl Bench<'_> {
@@ -120,8 +120,8 @@ impl Bench<'_> {
 
     async fn run(&self, mode: Mode) -> Result<Run> {
         // All earlier processes have ended: what they counted is final.
-        let before = self.meters.sum(SPANS_DROPPED.name).unwrap_or(0);
-        let opened = up::Options::measured(mode.traced, &self.meters.endpoint);
+        let before = self.exports.meters().sum(SPANS_DROPPED.name).unwrap_or(0);
+        let opened = up::Options::measured(mode.traced, &self.exports.endpoint);
         up::run(opened, self.dir.clone()).await?;
         let (load, books) = load::load(&self.options.demand, self.dir, History::default()).await?;
         if !books.findings.is_empty() {
@@ -129,7 +129,7 @@ impl Bench<'_> {
         }
         self.close(|part| Service::ALL.iter().any(|of| of.part() == part))
             .await?;
-        let dropped = self.meters.sum(SPANS_DROPPED.name);
+        let dropped = self.exports.meters().sum(SPANS_DROPPED.name);
         let spans_dropped = match mode.traced {
             None => None,
             Some(_) => {
