@@ -3,7 +3,7 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help up down order status books drill drills smoke planted test test-jaeger test-alerts lint fmt verify bench tools build
+.PHONY: help docs up down order status books drill drills smoke planted test test-jaeger test-alerts test-clients lint fmt verify bench tools build
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,18 +47,25 @@ test-jaeger: build ## Traces as a real Jaeger shows them; the first time it is b
 test-alerts: build ## Every dashboard query and alert on a real Prometheus; the first time it is built, in ten minutes
 	@deploy/prometheus/build.sh && $(CARGO) test --locked --test shop alerts -- --ignored --nocapture
 
+test-clients: build ## The clients in Python, TypeScript, Go and Java against a shop; fetches their packages
+	@$(CARGO) test --locked --test shop clients:: -- --ignored --nocapture
+
+docs: ## Write docs/api.md anew, from the comments in proto/
+	@$(CARGO) test --locked --quiet --test shop contract::renew -- --ignored
+
 lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, cargo-deny and promtool are installed
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	@deploy/local/optional.sh buf lint
+	@deploy/local/breaking.sh
 	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
 	@deploy/local/optional.sh promtool check rules deploy/alerts/coffeeshop.rules.yml
 	@deploy/local/optional.sh promtool test rules deploy/alerts/coffeeshop.test.yml
 
 verify: lint test ## What CI runs
 
-bench: tools ## Orders and messages a second, and what they cost; with many orders: STORED=5000000
+bench: tools ## Orders and messages a second, what they and their traces cost; with many orders: STORED=5000000
 	@$(CARGO) build --locked --release --workspace
 	@deploy/local/bench.sh
 

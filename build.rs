@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     "coffeeshop/payments/v1/payments_admin_service.proto",
     "coffeeshop/operations/v1/circuits_service.proto",
     "coffeeshop/operations/v1/dead_letters_service.proto",
+    "coffeeshop/errors/v1/error_reason.proto",
 ];
 
 #[expect(
@@ -28,10 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .iter_mut()
         .for_each(|f| f.source_code_info = None);
     let out = env::var("OUT_DIR")?;
-    fs::write(
-        Path::new(&out).join("descriptors.bin"),
-        served.encode_to_vec(),
-    )?;
+    let keep = |name, bytes| fs::write(Path::new(&out).join(name), bytes);
+    keep("descriptors.bin", served.encode_to_vec())?;
+    // These are what docs/api.md is made of.
+    keep("documented.bin", descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

@@ -41,6 +41,13 @@ pub mod payments {
         tonic::include_proto!("coffeeshop.payments.v1");
     }
 }
+/// Why calls fail.
+pub mod errors {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("coffeeshop.errors.v1");
+    }
+}
 /// What operators look at.
 pub mod operations {
     /// Version 1.
@@ -51,6 +58,9 @@ pub mod operations {
 
 /// The encoded `FileDescriptorSet` of everything above, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The same with the comments, for docs/api.md.
+pub const DOCUMENTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/documented.bin"));
 
 /// Topic of `reception::v1::OrderEvent`; the key is the order id.
 pub const ORDERS_TOPIC: &str = "orders.v1";

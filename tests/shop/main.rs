@@ -18,6 +18,10 @@ mod by_hand;
 mod cancel;
 // A provider that fails is not asked for a while, and everybody can see it.
 mod circuits;
+// Programs in other languages order coffee.
+mod clients;
+// docs/api.md is what the contracts say.
+mod contract;
 // What services say to each other, once, twice, or broken.
 mod delivery;
 // What an operator does about dead letters.
@@ -42,6 +46,8 @@ mod guarantee_outbox;
 mod guarantee_outcomes;
 // Too much at a time is refused at once, and what is refused was not begun.
 mod guarantee_overload;
+// Connections that broke are made again, however many ask for them meanwhile.
+mod guarantee_pool;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.
 mod guarantee_reconciliation;
 // Several relays share one outbox.
@@ -94,6 +100,8 @@ mod processes;
 mod prometheus;
 // Messages that no client of ours would write.
 mod raw_produce;
+// Every reason of an error is documented, and is given as documented.
+mod reasons;
 // Money goes back once, and all of it.
 mod refunds;
 // An undecided charge is settled later, once.
@@ -106,6 +114,8 @@ mod telemetry_metrics;
 mod telemetry_names;
 // One order is one trace, whatever breaks.
 mod traces;
+// The README shows what grpcurl prints.
+mod transcript;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
 // What is down, what the caller is told, and what becomes of the order: a row each.

@@ -10,7 +10,10 @@ use proto::operations::v1::{
     ReplayDeadLetterResponse, ReplayResult,
     dead_letters_service_server::{DeadLettersService, DeadLettersServiceServer},
 };
-use rpc::{server::MAX_REQUEST_BYTES, status};
+use rpc::{
+    server::MAX_REQUEST_BYTES,
+    status::{self, Reason},
+};
 use std::time::Duration;
 use tonic::{Code, Request, Response, Status};
 
@@ -60,7 +63,7 @@ impl<H: GiveUp> DeadLettersService for Letters<H> {
             Replayed::Requeued => ReplayResult::Requeued,
             Replayed::StillDead(reason) => return Err(still_dead(id, &reason)),
             Replayed::NotNow(reason) => {
-                return Err(status::aborted("NOT_NOW", reason, RETRY_AFTER));
+                return Err(status::aborted(Reason::NotNow, reason, RETRY_AFTER));
             }
         };
         let result = result.into();
@@ -86,7 +89,7 @@ fn refusal(error: &Error) -> Status {
     match error {
         Error::NotFound(id) => {
             let kind = "coffeeshop.operations.v1.DeadLetter";
-            status::not_found("DEAD_LETTER_NOT_FOUND", kind, &id.to_string())
+            status::not_found(Reason::DeadLetterNotFound, kind, &id.to_string())
         }
         Error::Database(_) | Error::Handling(_) => status::from_sqlx(error),
     }
@@ -99,5 +102,5 @@ fn still_dead(id: i64, reason: &str) -> Status {
         ("dead_letter_id", id.as_str()),
         ("dead_letter_reason", reason),
     ];
-    status::error(code, "STILL_DEAD", message, &metadata)
+    status::error(code, Reason::StillDead, message, &metadata)
 }

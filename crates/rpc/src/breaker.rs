@@ -27,7 +27,7 @@ pub(crate) use backoff::Backoff;
 pub use machine::State;
 pub(crate) use outcome::outcome;
 
-use crate::status;
+use crate::status::{self, Reason};
 use machine::Machine;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -104,16 +104,18 @@ pub struct Rejected {
 /// Nothing was done, and later it may work: `UNAVAILABLE CIRCUIT_OPEN` with `RetryInfo`.
 impl From<Rejected> for Status {
     fn from(rejected: Rejected) -> Self {
-        status::unavailable(CIRCUIT_OPEN, rejected.to_string(), rejected.retry_after)
+        status::unavailable(
+            Reason::CircuitOpen,
+            rejected.to_string(),
+            rejected.retry_after,
+        )
     }
 }
-
-const CIRCUIT_OPEN: &str = "CIRCUIT_OPEN";
 
 /// Whether this is what a breaker answers in place of its service.
 pub fn is_rejection(status: &Status) -> bool {
     let info = status.get_details_error_info();
-    info.is_some_and(|info| info.reason == CIRCUIT_OPEN)
+    info.is_some_and(|info| info.reason == status::word(Reason::CircuitOpen))
 }
 
 /// A breaker. Clones share it.

@@ -1,7 +1,10 @@
 //! Calls in flight, for the drain: how many there are, and an end for those that would
 //! outlast it.
 
-use crate::{is_internal, status};
+use crate::{
+    is_internal,
+    status::{self, Reason},
+};
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -64,5 +67,5 @@ fn hold(response: Response, in_flight: TaskTrackerToken) -> Response {
 /// Nobody knows how far the call got, so that no `RetryInfo` invites to repeat it.
 fn cut_off() -> Status {
     let message = "this process stopped before the call was over";
-    status::error(Code::Unknown, "OUTCOME_UNKNOWN", message, &[])
+    status::error(Code::Unknown, Reason::OutcomeUnknown, message, &[])
 }

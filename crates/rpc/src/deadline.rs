@@ -27,7 +27,7 @@ pub fn remaining<T>(request: &tonic::Request<T>) -> Option<Duration> {
 pub(crate) fn exceeded() -> Status {
     status::error(
         Code::DeadlineExceeded,
-        "DEADLINE_EXCEEDED",
+        status::Reason::DeadlineExceeded,
         "the deadline is over",
         &[],
     )

@@ -6,7 +6,7 @@
 
 use crate::{
     server::MAX_REQUEST_BYTES,
-    status::{self, Violations},
+    status::{self, Reason, Violations},
 };
 use axum::{extract::Request, middleware::Next, response::Response};
 use tonic::{Code, Status};
@@ -28,7 +28,7 @@ fn normalize(status: &Status) -> Status {
         // tonic's decoder, on a length above the limit, before it reads the message.
         Code::OutOfRange if message.contains("decoded message length too large") => {
             let limit = format!("a request may have {} KiB", MAX_REQUEST_BYTES / 1024);
-            status::error(Code::ResourceExhausted, "REQUEST_TOO_LARGE", limit, &[])
+            status::error(Code::ResourceExhausted, Reason::RequestTooLarge, limit, &[])
         }
         // prost's decoder. INTERNAL would be our fault, and page somebody.
         Code::Internal if message.contains("failed to decode Protobuf message") => {
@@ -38,10 +38,20 @@ fn normalize(status: &Status) -> Status {
         }
         Code::Unimplemented if message.is_empty() => status::error(
             code,
-            status::name(code),
+            Reason::Unimplemented,
             "this server has no such call",
             &[],
         ),
-        _ => status::error(code, status::name(code), message, &[]),
+        _ => status::error(code, reason(code), message, &[]),
+    }
+}
+
+/// Of what tonic answers by itself.
+fn reason(code: Code) -> Reason {
+    match code {
+        Code::Cancelled => Reason::Cancelled,
+        Code::DeadlineExceeded => Reason::DeadlineExceeded,
+        Code::Unimplemented => Reason::Unimplemented,
+        _ => Reason::Internal,
     }
 }

@@ -1,10 +1,12 @@
 //! Errors with `google.rpc` details.
 //!
-//! Every error carries `ErrorInfo`: the domain `coffeeshop` and a reason in
-//! `UPPER_SNAKE_CASE` that never changes, listed in the contract beside its call.
+//! Every error carries `ErrorInfo`: the domain `coffeeshop` and a [`Reason`], which is an enum
+//! of the contract: a reason that is not documented does not compile.
 //! `RetryInfo` means that the same request may be sent again after that time, and that
 //! doing so is safe; an error without it promises nothing of the kind.
 
+/// Why a call failed, for programs.
+pub use proto::errors::v1::ErrorReason as Reason;
 use std::{collections::HashMap, error::Error, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -21,7 +23,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// An error with `ErrorInfo`.
 pub fn error(
     code: Code,
-    reason: &str,
+    reason: Reason,
     message: impl Into<String>,
     metadata: &[(&str, &str)],
 ) -> Status {
@@ -29,24 +31,29 @@ pub fn error(
 }
 
 /// `UNAVAILABLE` with `RetryInfo`: nothing was done, and later it will work.
-pub fn unavailable(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+pub fn unavailable(reason: Reason, message: impl Into<String>, retry_after: Duration) -> Status {
     later(Code::Unavailable, reason, message, retry_after)
 }
 
 /// `RESOURCE_EXHAUSTED OVERLOADED` with `RetryInfo`: nothing was done, because too much
 /// waits to be done already.
 pub fn overloaded(message: impl Into<String>) -> Status {
-    later(Code::ResourceExhausted, "OVERLOADED", message, RETRY_AFTER)
+    later(
+        Code::ResourceExhausted,
+        Reason::Overloaded,
+        message,
+        RETRY_AFTER,
+    )
 }
 
-fn later(code: Code, reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+fn later(code: Code, reason: Reason, message: impl Into<String>, retry_after: Duration) -> Status {
     let mut details = info(reason, &[]);
     details.set_retry_info(Some(retry_after));
     Status::with_error_details(code, message, details)
 }
 
 /// `ABORTED` with `RetryInfo`: nothing was done; what stands in the way may pass.
-pub fn aborted(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+pub fn aborted(reason: Reason, message: impl Into<String>, retry_after: Duration) -> Status {
     let mut details = info(reason, &[]);
     details.set_retry_info(Some(retry_after));
     Status::with_error_details(Code::Aborted, message, details)
@@ -54,7 +61,7 @@ pub fn aborted(reason: &str, message: impl Into<String>, retry_after: Duration) 
 
 /// `NOT_FOUND` with `ResourceInfo`. The type is the message's full name:
 /// `coffeeshop.reception.v1.Order`.
-pub fn not_found(reason: &str, resource_type: &str, resource_name: &str) -> Status {
+pub fn not_found(reason: Reason, resource_type: &str, resource_name: &str) -> Status {
     let kind = resource_type.rsplit('.').next().unwrap_or(resource_type);
     let mut details = info(reason, &[]);
     details.set_resource_info(resource_type, resource_name, "", "");
@@ -64,14 +71,23 @@ pub fn not_found(reason: &str, resource_type: &str, resource_name: &str) -> Stat
 
 /// `UNAVAILABLE DRAINING`: this process is stopping, another one will answer.
 pub fn draining() -> Status {
-    unavailable("DRAINING", "this process is stopping", RETRY_AFTER)
+    unavailable(Reason::Draining, "this process is stopping", RETRY_AFTER)
+}
+
+/// `UNAVAILABLE STARTING`: this process has only begun, and nothing was done.
+pub(crate) fn starting() -> Status {
+    unavailable(Reason::Starting, "this process is starting", RETRY_AFTER)
 }
 
 /// `UNAVAILABLE STORE_UNAVAILABLE` for a failed database call that changed nothing.
 /// Logs the error, which is not for the caller's eyes.
 pub fn from_sqlx(error: &(dyn Error + 'static)) -> Status {
     tracing::error!(error, "the database did not answer as it should");
-    unavailable("STORE_UNAVAILABLE", "the database is away", RETRY_AFTER)
+    unavailable(
+        Reason::StoreUnavailable,
+        "the database is away",
+        RETRY_AFTER,
+    )
 }
 
 /// What is wrong with a request: all of it, so that its sender needs one round.
@@ -120,7 +136,7 @@ impl Violations {
             let more = format!("{} more violations are not listed", self.unlisted);
             self.listed.push(FieldViolation::new("", more));
         }
-        let mut details = info("INVALID_REQUEST", &[]);
+        let mut details = info(Reason::InvalidRequest, &[]);
         details.set_bad_request(self.listed);
         Err(Status::with_error_details(
             Code::InvalidArgument,
@@ -128,6 +144,12 @@ impl Violations {
             details,
         ))
     }
+}
+
+/// A reason as it is on the wire: `ORDER_NOT_FOUND`.
+pub fn word(reason: Reason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
 /// The code's name in the gRPC specification.
@@ -153,17 +175,17 @@ pub fn name(code: Code) -> &'static str {
     }
 }
 
-fn info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
+fn info(reason: Reason, metadata: &[(&str, &str)]) -> ErrorDetails {
     let metadata: HashMap<String, String> = metadata
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+    ErrorDetails::with_error_info(word(reason), DOMAIN, metadata)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Violations, not_found, unavailable};
+    use super::{Reason, Violations, not_found, unavailable};
     use std::time::Duration;
     use tonic::Code;
     use tonic_types::StatusExt as _;
@@ -231,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let status = not_found("ORDER_NOT_FOUND", "coffeeshop.reception.v1.Order", "7");
+        let status = not_found(Reason::OrderNotFound, "coffeeshop.reception.v1.Order", "7");
         let resource = status
             .get_details_resource_info()
             .expect("it has ResourceInfo");
@@ -243,7 +265,7 @@ mod tests {
     #[test]
     fn unavailable_says_when_to_come_back() {
         let status = unavailable(
-            "STORE_UNAVAILABLE",
+            Reason::StoreUnavailable,
             "the database is away",
             Duration::from_secs(1),
         );

@@ -28,7 +28,7 @@ mod conduct;
 /// Customers who come at a rate.
 mod crowd;
 /// Where services send what they export.
-mod exports;
+pub(crate) mod exports;
 /// What the run has shown, in numbers.
 mod figures;
 /// What the services measure of themselves.

@@ -5,6 +5,7 @@ mod message;
 
 use crate::store::list;
 use futures::stream;
+use lifecycle::postgres::acquire;
 use proto::barista::v1::{
     ListBaristasRequest, ListBaristasResponse, ListTicketsRequest, ListTicketsResponse,
     WatchTicketsRequest, WatchTicketsResponse,
@@ -52,7 +53,7 @@ impl BaristaService for Barista {
         let message = "this barista cannot be watched yet; list the tickets";
         Err(status::error(
             Code::Unimplemented,
-            "NOT_IMPLEMENTED",
+            status::Reason::Unimplemented,
             message,
             &[],
         ))
@@ -78,7 +79,7 @@ impl Barista {
         &self,
         listing: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, Status> {
-        let reading = async { listing(&mut *self.pool.acquire().await?).await };
+        let reading = async { listing(&mut *acquire(&self.pool).await?).await };
         time::timeout(PATIENCE, reading)
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))

@@ -20,12 +20,15 @@ use crate::{
     wish,
 };
 use futures::{Stream, StreamExt as _};
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{acquire, bounded},
+};
 use proto::reception::v1::{
     self as wire,
     reception_service_server::{ReceptionService, ReceptionServiceServer},
 };
-use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES};
+use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES, status::Reason};
 use std::{pin::Pin, time::Duration};
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
@@ -193,7 +196,7 @@ impl ReceptionService for Reception {
         about(order_id);
         let order = wish::cancel(&self.counter, order_id, reason, patience)
             .await
-            .map_err(|error| wishing::error(&error, "ORDER_NOT_CANCELLABLE"))?;
+            .map_err(|error| wishing::error(&error, Reason::OrderNotCancellable))?;
         Ok(Response::new(wire::CancelOrderResponse {
             order: Some(answer::order(order)),
         }))
@@ -208,7 +211,7 @@ impl ReceptionService for Reception {
         about(order_id);
         let order = wish::collect(&self.counter, order_id, patience)
             .await
-            .map_err(|error| wishing::error(&error, "ORDER_NOT_READY"))?;
+            .map_err(|error| wishing::error(&error, Reason::OrderNotReady))?;
         Ok(Response::new(wire::CollectOrderResponse {
             order: Some(answer::order(order)),
         }))
@@ -242,7 +245,7 @@ impl Reception {
     }
 
     async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Status> {
-        self.counter.pool.acquire().await.map_err(error::store)
+        acquire(&self.counter.pool).await.map_err(error::store)
     }
 }
 

@@ -80,7 +80,7 @@ async fn the_servers_span_is_a_child_of_the_callers() {
 #[tokio::test]
 async fn what_is_our_fault_is_an_error() {
     let spans = spans(PLACE, || {
-        status::error(Code::Internal, "ODD", "odd", &[]).into_http()
+        status::error(Code::Internal, status::Reason::Internal, "odd", &[]).into_http()
     })
     .await;
     assert!(

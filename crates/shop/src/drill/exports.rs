@@ -23,7 +23,7 @@ pub(crate) struct Exports {
     /// The way of spans.
     pub(crate) line: Proxy,
     /// The way of everything else.
-    endpoint: String,
+    pub(crate) endpoint: String,
     received: Arc<Received>,
     _serving: JoinSet<()>,
 }
@@ -35,7 +35,7 @@ struct Received {
 }
 
 impl Exports {
-    pub(super) async fn open() -> Result<Self> {
+    pub(crate) async fn open() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (line, received) = (Proxy::open(address).await?, Arc::new(Received::default()));
@@ -65,7 +65,7 @@ impl Exports {
     }
 
     /// What was counted.
-    pub(super) fn meters(&self) -> &Meters {
+    pub(crate) fn meters(&self) -> &Meters {
         &self.received.meters
     }
 

@@ -16,14 +16,14 @@ use opentelemetry_proto::tonic::{
 
 /// The last value of each counter.
 #[derive(Debug, Default)]
-pub(super) struct Meters(Mutex<Latest>);
+pub(crate) struct Meters(Mutex<Latest>);
 
 /// By its name and by everything that tells it from others.
 type Latest = HashMap<(String, String), i64>;
 
 impl Meters {
     /// The sum of a counter over all processes; none if nobody ever sent it.
-    pub(super) fn sum(&self, counter: &str) -> Option<u64> {
+    pub(crate) fn sum(&self, counter: &str) -> Option<u64> {
         let latest = self.lock();
         let values = latest.iter().filter(|((name, _), _)| name == counter);
         let values: Vec<i64> = values.map(|(_, value)| *value).collect();

@@ -2,7 +2,7 @@
 
 use super::{not_found, store_unavailable};
 use crate::{behavior::Fault, cancel, charge, refund};
-use rpc::status;
+use rpc::status::{self, Reason};
 use tonic::{Code, Status};
 
 impl From<charge::Error> for Status {
@@ -14,7 +14,7 @@ impl From<charge::Error> for Status {
             // FAILED_PRECONDITION: nothing was charged, and never will be with this key.
             charge::Error::Cancelled(key) => {
                 let metadata = [("idempotency_key", key.as_str())];
-                refused("PAYMENT_CANCELLED", message, &metadata)
+                refused(Reason::PaymentCancelled, message, &metadata)
             }
             charge::Error::Told(fault) => injected(fault),
             // UNAVAILABLE with RetryInfo: decided or not, asking again is safe with the key.
@@ -48,13 +48,13 @@ impl From<refund::Error> for Status {
             // FAILED_PRECONDITION: there is no money to give back, and never will be.
             refund::Error::NotCharged(payment) => {
                 let id = payment.payment_id.to_string();
-                refused("PAYMENT_NOT_CHARGED", message, &[("payment_id", &id)])
+                refused(Reason::PaymentNotCharged, message, &[("payment_id", &id)])
             }
             // FAILED_PRECONDITION: who wants the money back has it.
             refund::Error::AlreadyRefunded(payment) => {
                 let (id, key) = (payment.payment_id.to_string(), &payment.idempotency_key);
                 let metadata = [("payment_id", id.as_str()), ("idempotency_key", key)];
-                refused("PAYMENT_ALREADY_REFUNDED", message, &metadata)
+                refused(Reason::PaymentAlreadyRefunded, message, &metadata)
             }
             // FAILED_PRECONDITION: with the amount that would be right.
             refund::Error::AmountMismatch { payment_id, charge } => {
@@ -65,7 +65,7 @@ impl From<refund::Error> for Status {
                     ("amount_minor", &amount_minor),
                     ("currency_code", &amount.currency_code),
                 ];
-                refused("REFUND_AMOUNT_MISMATCH", message, &metadata)
+                refused(Reason::RefundAmountMismatch, message, &metadata)
             }
             refund::Error::Told(fault) => injected(fault),
             // UNAVAILABLE with RetryInfo: given back or not, asking again is safe with the key.
@@ -80,13 +80,18 @@ fn injected(fault: Fault) -> Status {
         Fault::Fail(code) => code,
         Fault::LoseReply => Code::Unavailable,
     };
-    status::error(code, "INJECTED_FAULT", fault.to_string(), &[])
+    status::error(code, Reason::InjectedFault, fault.to_string(), &[])
 }
 
 fn key_reused(message: String) -> Status {
-    status::error(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", message, &[])
+    status::error(
+        Code::AlreadyExists,
+        Reason::IdempotencyKeyReused,
+        message,
+        &[],
+    )
 }
 
-fn refused(reason: &str, message: String, metadata: &[(&str, &str)]) -> Status {
+fn refused(reason: Reason, message: String, metadata: &[(&str, &str)]) -> Status {
     status::error(Code::FailedPrecondition, reason, message, metadata)
 }

@@ -2,7 +2,7 @@
 
 use super::RETRY_AFTER;
 use crate::place_order;
-use rpc::status;
+use rpc::status::{self, Reason};
 use tonic::{Code, Status};
 
 /// What became of a call of PlaceOrder that placed nothing, or not surely:
@@ -18,7 +18,7 @@ pub(super) fn place_order(error: &place_order::Error, repeatable: bool) -> Statu
     let message = error.to_string();
     match error {
         Error::RequestIdReused => {
-            status::error(Code::AlreadyExists, "REQUEST_ID_REUSED", message, &[])
+            status::error(Code::AlreadyExists, Reason::RequestIdReused, message, &[])
         }
         Error::Declined { order_id, reason } => {
             let order_id = order_id.to_string();
@@ -28,7 +28,7 @@ pub(super) fn place_order(error: &place_order::Error, repeatable: bool) -> Statu
             ];
             status::error(
                 Code::FailedPrecondition,
-                "PAYMENT_DECLINED",
+                Reason::PaymentDeclined,
                 message,
                 &metadata,
             )
@@ -36,12 +36,12 @@ pub(super) fn place_order(error: &place_order::Error, repeatable: bool) -> Statu
         Error::Busy => status::overloaded(message),
         Error::NotStored(error) => status::from_sqlx(error.as_ref()),
         Error::OutcomeUnknown { .. } if repeatable => {
-            status::unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER)
+            status::unavailable(Reason::StoreUnavailable, message, RETRY_AFTER)
         }
         Error::OutcomeUnknown { order_id } => {
             let order_id = order_id.to_string();
             let metadata = [("order_id", order_id.as_str())];
-            status::error(Code::Unknown, "OUTCOME_UNKNOWN", message, &metadata)
+            status::error(Code::Unknown, Reason::OutcomeUnknown, message, &metadata)
         }
     }
 }
@@ -58,7 +58,11 @@ pub(super) fn not_committed(error: &batching::Error) -> Status {
 
 /// There is no such order.
 pub(super) fn not_found(order_id: &str) -> Status {
-    status::not_found("ORDER_NOT_FOUND", "coffeeshop.reception.v1.Order", order_id)
+    status::not_found(
+        Reason::OrderNotFound,
+        "coffeeshop.reception.v1.Order",
+        order_id,
+    )
 }
 
 /// The database did not answer a read, or not well.
@@ -71,7 +75,7 @@ pub(super) fn store(error: sqlx::Error) -> Status {
 pub(super) fn unexplained() -> Status {
     status::error(
         Code::Internal,
-        "INTERNAL",
+        Reason::Internal,
         "the request was refused, we cannot say why",
         &[],
     )

@@ -5,7 +5,7 @@ use super::{
     error::{not_committed, not_found},
 };
 use crate::wish::Error;
-use rpc::status;
+use rpc::status::{self, Reason};
 use tonic::{Code, Status};
 
 /// What became of a wish that was not granted:
@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 /// - `RESOURCE_EXHAUSTED`: too many calls wait already; nothing was done.
 /// - `UNAVAILABLE`: nothing was done, or perhaps it was. Either way the same call may be
 ///   sent again: what was recorded absorbs it.
-pub(super) fn error(error: &Error, refused: &str) -> Status {
+pub(super) fn error(error: &Error, refused: Reason) -> Status {
     match error {
         Error::Unknown(order_id) => not_found(&order_id.to_string()),
         Error::Refused(illegal) => {
@@ -27,7 +27,7 @@ pub(super) fn error(error: &Error, refused: &str) -> Status {
         }
         Error::NotRead(error) => status::from_sqlx(error),
         Error::NotRecorded(unknown @ batching::Error::Unknown(_)) => {
-            status::unavailable("STORE_UNAVAILABLE", unknown.to_string(), RETRY_AFTER)
+            status::unavailable(Reason::StoreUnavailable, unknown.to_string(), RETRY_AFTER)
         }
         Error::NotRecorded(error) => not_committed(error),
     }

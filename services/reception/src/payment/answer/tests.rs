@@ -1,5 +1,5 @@
 use super::*;
-use rpc::status;
+use rpc::status::{self, Reason};
 
 const ID: Uuid = Uuid::nil();
 
@@ -12,7 +12,7 @@ fn payment(state: PaymentState) -> Payment {
     }
 }
 
-fn refused(code: Code, reason: &str) -> Status {
+fn refused(code: Code, reason: Reason) -> Status {
     status::error(code, reason, "", &[])
 }
 
@@ -46,9 +46,9 @@ fn the_state_of_a_payment_is_the_decision_whatever_was_asked() {
 
 #[test]
 fn a_refusal_that_says_what_was_decided_is_a_decision() {
-    let closed = || refused(Code::FailedPrecondition, "PAYMENT_CANCELLED");
+    let closed = || refused(Code::FailedPrecondition, Reason::PaymentCancelled);
     assert_eq!(word(charge(Err(closed()))), "closed");
-    let back = || refused(Code::FailedPrecondition, "PAYMENT_ALREADY_REFUNDED");
+    let back = || refused(Code::FailedPrecondition, Reason::PaymentAlreadyRefunded);
     assert_eq!(word(refund(ID, Err(back()))), "refunded");
     // Of another call it is none.
     assert_eq!(word(refund(ID, Err(closed()))), "senseless");
@@ -81,7 +81,7 @@ fn a_provider_that_is_ill_has_not_decided_and_one_that_refuses_makes_no_sense() 
                 | Code::DataLoss
         );
         let expected = if ill { "undecided" } else { "senseless" };
-        let answer = || refused(code, "INJECTED_FAULT");
+        let answer = || refused(code, Reason::InjectedFault);
         assert_eq!(word(charge(Err(answer()))), expected, "{code:?}");
         assert_eq!(word(cancel(Err(answer()))), expected, "{code:?}");
         assert_eq!(word(refund(ID, Err(answer()))), expected, "{code:?}");
