@@ -171,4 +171,8 @@ mod prelude {
     /// Counts the events of an outbox that are published.
     pub(super) const SENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
         where (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
+    /// The same of those that were caused since the last fault began.
+    pub(super) const SENT_SINCE: &str = "select count(*) from outbox o \
+        join outbox_parts p using (part) \
+        where o.create_time > $1 and (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
 }
