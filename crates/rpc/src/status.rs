@@ -141,7 +141,7 @@ impl Violations {
     }
 }
 
-/// A reason as it is on the wire: "ORDER_NOT_FOUND".
+/// A reason as it is on the wire: `ORDER_NOT_FOUND`.
 pub fn word(reason: Reason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)

@@ -20,7 +20,7 @@ pub struct Contract {
 /// An error that a call can give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// "NOT_FOUND"
+    /// `NOT_FOUND`
     pub code: &'static str,
     pub reason: Reason,
     /// What it means here.
