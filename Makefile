@@ -3,7 +3,7 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help docs up down order status books drill drills planted test test-jaeger test-alerts test-clients lint fmt verify bench tools build
+.PHONY: help docs up down order status books drill drills smoke planted test test-jaeger test-alerts test-clients lint fmt verify bench tools build
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,8 +28,11 @@ books: build ## Check every order against drinks and charges
 drill: build ## Break a shop of its own, and let the books judge: NAME=broker-stop
 	@$(SHOP) drill $(if $(NAME),run $(NAME),list)
 
-drills: build ## All drills, one after the other, and a page about them
-	@$(SHOP) drill all
+drills: build ## All drills, one after the other, and a page about them; the long run: SEEDS=20
+	@$(SHOP) drill all --seeds $(or $(SEEDS),1)
+
+smoke: build ## The few drills that CI runs
+	@$(SHOP) drill smoke --seconds 8 --rate 8
 
 planted: tools ## Take each guard out of the shop, and see that the drills notice
 	@CARGO_BUILD_BUILD_DIR=target $(CARGO) build --locked --workspace --bins --features planted --target-dir target/planted
@@ -62,7 +65,7 @@ lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, c
 
 verify: lint test ## What CI runs
 
-bench: tools ## Orders and messages a second, and what they cost; with many orders: STORED=5000000
+bench: tools ## Orders and messages a second, what they and their traces cost; with many orders: STORED=5000000
 	@$(CARGO) build --locked --release --workspace
 	@deploy/local/bench.sh
 

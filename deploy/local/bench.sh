@@ -13,10 +13,8 @@ if [ -z "$pgbench" ] && command -v apt-get >/dev/null && command -v dpkg >/dev/n
     server=$(apt-cache depends postgresql | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$/\1/p')
     libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
         --no-breaks --no-replaces --no-enhances libpq5 | grep '^[a-z]' | grep -v '^libc6$')
-    mkdir -p $bench/packages
     # shellcheck disable=SC2086 # lists of packages
-    (cd $bench/packages && apt-get download -qq $server $libraries)
-    for package in $bench/packages/*.deb; do dpkg -x "$package" $bench/root; done
+    deploy/local/unpack.sh $bench/root $server $libraries
     pgbench=$(command -v $bench/root/usr/lib/postgresql/*/bin/pgbench || true)
 fi
 if [ -n "$pgbench" ]; then
@@ -41,3 +39,6 @@ $shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $ya
 rate=$(sed -n 's/.*"placed_per_second": \([0-9]*\).*/\1/p' $bench/load.json)
 $shop load --rate $((5 * rate)) --seconds "${DURATION:-20}" --json $bench/overload.json --against $bench/load.json
 $shop messages --json $bench/messages.json
+# What it costs to trace all that, on the same servers.
+$shop down
+$shop overhead --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" --turns "${TURNS:-3}" --json $bench/overhead.json

@@ -87,7 +87,21 @@ async fn what_happened_and_is_on_no_topic_is_named() {
     shop.close().await;
 }
 
-/// The orders of which something is missing on a topic.
+#[tokio::test]
+async fn what_is_on_a_topic_and_never_happened_is_named() {
+    let shop = crate::open().await;
+    let order = shop.place(two_lattes_and_a_tea()).await;
+    shop.until_ready(&order).await;
+    shop.until_idle().await;
+
+    let forget = sqlx::query("delete from order_history");
+    let forgotten = forget.execute(&shop.reception_pool()).await;
+    forgotten.expect("reception's database is up");
+    assert_eq!(unpublished(&shop).await, BTreeSet::from([order.order_id]));
+    shop.discard().await;
+}
+
+/// The orders of which something is missing on a topic, or is there without a cause.
 async fn unpublished(shop: &Shop) -> BTreeSet<String> {
     let topics = [shop.orders_topic(), shop.tickets_topic()];
     let published = topics::check(&shop.ledgers(), shop.servers.kafka_direct(), &topics).await;

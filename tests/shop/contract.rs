@@ -12,7 +12,11 @@ use std::{collections::BTreeSet, fs};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md");
 
 /// Told by clients of ours, about services that they do not reach.
-const OF_CLIENTS: [Reason; 2] = [Reason::CircuitOpen, Reason::ConnectionBroken];
+const OF_CLIENTS: [Reason; 3] = [
+    Reason::CircuitOpen,
+    Reason::ConnectionBroken,
+    Reason::NotSent,
+];
 
 #[test]
 fn docs_api_md_is_what_the_contracts_say() {

@@ -348,7 +348,7 @@ async fn orders(shop: &Shop, new: &NewOrder) -> i64 {
 }
 
 /// An order that nobody waits for: the sweeper has it charged.
-fn new_order() -> NewOrder {
+pub fn new_order() -> NewOrder {
     let (now, order_id) = (change::now(), OrderId(Uuid::now_v7()));
     let (state, revision, detail) = (State::AwaitingPayment, 1, "placed".to_owned());
     let item = Item {

@@ -1,7 +1,7 @@
 //! A COMMIT whose outcome nobody knows is found out, or owned up to.
 
-use crate::{count, open_with, reason};
-use proto::reception::v1::{Order, PlaceOrderRequest};
+use crate::{count, open_with, reason, shift};
+use proto::reception::v1::{CancelOrderRequest, Order, OrderState, PlaceOrderRequest};
 use shop::{
     customers::latte,
     fault::Lost,
@@ -68,6 +68,28 @@ async fn a_caller_whose_commit_stays_unknown_is_not_told_to_order_twice() {
     shop.close().await;
 }
 
+#[tokio::test]
+async fn a_wish_to_cancel_whose_commit_was_cut_on_the_wire_is_asked_again_and_kept_once() {
+    let shop = open().await;
+    shift::occupy(&shop, "espresso").await;
+    for (lost, kept) in [(Lost::Answer, 1), (Lost::Word, 0)] {
+        let order = shop.place(latte()).await;
+        shop.servers.postgres_proxy().cut_at(COMMITTING, lost);
+        let unknown = cancel(&shop, &order).await.expect_err("nobody knows");
+        assert_eq!(unknown.code(), Code::Unavailable, "{unknown:?}");
+        assert!(unknown.get_details_retry_info().is_some(), "{unknown:?}");
+
+        shop.servers.postgres_proxy().heal();
+        assert_eq!(wishes(&shop, &order).await, kept, "{lost:?}");
+        eventually("an answer", async || cancel(&shop, &order).await).await;
+        shop.until(&order, OrderState::Cancelled).await;
+        assert_eq!(wishes(&shop, &order).await, 1, "{lost:?}");
+    }
+    shift::release(&shop).await;
+    // The books know of every refund.
+    shop.close().await;
+}
+
 async fn open() -> Shop {
     open_with(Options {
         postgres_proxy: true,
@@ -105,4 +127,20 @@ async fn ask(shop: &Shop, order: PlaceOrderRequest) -> Result<Order, Status> {
 async fn stored(shop: &Shop) -> i64 {
     let named = "select count(*) from orders where customer_name = 'Commit Tester'";
     count(&shop.reception_pool(), named).await
+}
+
+async fn cancel(shop: &Shop, order: &Order) -> Result<(), Status> {
+    let wish = CancelOrderRequest {
+        order_id: order.order_id.clone(),
+        // Told from all others on the wire.
+        reason: NAME.to_owned(),
+    };
+    shop.reception_client().cancel_order(wish).await.map(drop)
+}
+
+/// How often the order's history has it that somebody asked.
+async fn wishes(shop: &Shop, order: &Order) -> usize {
+    let order = eventually("the order", async || shop.get(&order.order_id).await).await;
+    let asked = |detail: &str| detail.starts_with("asked to cancel");
+    order.history.iter().filter(|e| asked(&e.detail)).count()
 }

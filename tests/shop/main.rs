@@ -46,6 +46,8 @@ mod guarantee_outbox;
 mod guarantee_outcomes;
 // Too much at a time is refused at once, and what is refused was not begun.
 mod guarantee_overload;
+// Connections that broke are made again, however many ask for them meanwhile.
+mod guarantee_pool;
 // Whatever is lost on the way or restored from an old copy, every paid order is made once.
 mod guarantee_reconciliation;
 // Several relays share one outbox.

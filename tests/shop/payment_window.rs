@@ -1,16 +1,18 @@
 //! An order that is not paid in time is cancelled, and nobody is charged for it in the end.
 
 use crate::{
-    count,
+    count, guarantee_batching,
     money_back::{given_back, happen, one_try, until_money_is},
     payment_keys, payments, reason,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::try_join_all;
 use messaging::outbox::Waker;
 use proto::reception::v1::{Order, OrderState, PaymentState, RefundState};
 use reception::{
-    order::Event,
+    order::{Event, OrderId},
     payment_window::{self, PaymentWindow},
+    store::NewOrder,
 };
 use shop::{
     customers::latte,
@@ -82,6 +84,40 @@ async fn only_orders_that_wait_for_longer_are_cancelled_once_by_whoever_looks() 
     shop.payments.start().await.expect("it starts again");
     shop.barista.start().await.expect("it starts again");
     shop.close().await;
+}
+
+#[tokio::test]
+async fn no_clock_but_the_databases_says_when_time_to_pay_is_over() {
+    let shop = Shop::prepare(Options::default()).await;
+    let shop = shop.expect("the databases can be made");
+    shop.payments.start().await.expect("it starts");
+    shop.reception.start().await.expect("it starts");
+    shop.reception.stop().await.expect("it ends well");
+    let (hour, quarter) = (TimeDelta::hours(1), Duration::from_secs(15 * 60));
+    // Of instances whose clocks are wrong, a moment ago.
+    let wrong = [placed_at(Utc::now() - hour), placed_at(Utc::now() + hour)];
+    let mut db = shop.reception_pool().acquire().await.expect("it is up");
+    let stored = reception::store::insert(&mut db, &wrong).await;
+    assert_eq!(stored.expect("they are orders").len(), wrong.len());
+
+    assert_eq!(close(&shop, quarter).await, 0, "it is not over");
+    let a_while_ago = "update orders set store_time = now() - interval '16 minutes'";
+    let waited = sqlx::query(a_while_ago).execute(&mut *db).await;
+    waited.expect("the database is up");
+    assert_eq!(close(&shop, quarter).await, wrong.len(), "it is over");
+    drop(db);
+    shop.discard().await;
+}
+
+/// A new order by a clock that shows this time.
+fn placed_at(time: DateTime<Utc>) -> NewOrder {
+    let mut new = guarantee_batching::new_order();
+    let millis = u64::try_from(time.timestamp_millis()).expect("it is after 1970");
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]);
+    new.order.order_id = OrderId(id.into_uuid());
+    new.order.create_time = time;
+    new.settle_time = time;
+    new
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 /// Not provoked here, and why.
-const ELSEWHERE: [(Reason, &str); 6] = [
+const ELSEWHERE: [(Reason, &str); 8] = [
     (
         Reason::DeadlineExceeded,
         "our client ends first: rpc::server::tests::errors",
@@ -45,6 +45,11 @@ const ELSEWHERE: [(Reason, &str); 6] = [
     (
         Reason::ConnectionBroken,
         "of our own clients: rpc::client::tests",
+    ),
+    (Reason::NotSent, "of our own clients: rpc::client::tests"),
+    (
+        Reason::Starting,
+        "a moment that nobody can hold: rpc::server::tests::drain",
     ),
     (
         Reason::NotNow,

@@ -1,6 +1,6 @@
 //! The connection pool with its limits spelled out, and migrations that wait.
 //!
-//! Guaranteed: no call waits long for a connection or a statement, no transaction stays
+//! Guaranteed: no call of [`acquire`] waits long for a connection, nor any for a statement, no transaction stays
 //! open long, and a process started before its database waits for it. The limits are
 //! set as connection options, so that the server keeps them even when this process is
 //! gone: dropping a query's future does not cancel the query.
@@ -11,11 +11,14 @@
 //! that sqlx makes when it comes back keeps its place until TCP gives up. Needs PostgreSQL 17
 //! for `transaction_timeout`; an older server refuses the connection.
 
+/// Connections that may be given up.
+mod acquire;
 /// Transactions that may be given up.
 mod transaction;
 /// How busy a pool is.
 mod watch;
 
+pub use acquire::acquire;
 pub use transaction::begin;
 pub use watch::watch;
 
@@ -31,7 +34,8 @@ use tokio::time::{self, Instant};
 
 /// Pause between two attempts to reach the database at the start.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// A connection attempt has no limit of its own in sqlx.
+/// A connection attempt has no limit of its own in sqlx. Longer than any caller waits for it, so
+/// that it succeeds on a machine that is busy: see `acquire`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a process that waits for its database says so.
 const REMIND_EVERY: Duration = Duration::from_secs(10);
@@ -97,16 +101,16 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
         .options(SETTINGS);
     Ok(PgPoolOptions::new()
         .max_connections(options.database_connections)
-        // A caller without a connection by then is told UNAVAILABLE: queueing longer
-        // would only spend its deadline. It also bounds the ping below.
-        .acquire_timeout(Duration::from_millis(500))
+        // Of work that nobody waits for; a caller's is shorter, and in `acquire`.
+        .acquire_timeout(CONNECT_TIMEOUT)
         // A connection that died while idle must not fail the call that draws it. One that
         // was in use a moment ago is not asked: that would be a round trip per transaction.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for >= ASK_AFTER {
-                    connection.ping().await?;
+                    let alive = time::timeout(ASK_PATIENCE, connection.ping()).await;
+                    alive.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
                 }
                 Ok(true)
             })
@@ -121,6 +125,9 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
 
 /// How long a connection may lie idle until it is asked whether it is alive.
 const ASK_AFTER: Duration = Duration::from_secs(1);
+/// What it gets to answer that. A server that has vanished must not hold one place of the pool
+/// after the other.
+const ASK_PATIENCE: Duration = Duration::from_millis(500);
 /// What a connection that comes back gets to answer what it was asked. Longer than the
 /// server's limit for a statement, so that it bites only when the server has vanished.
 const RETURN_PATIENCE: Duration = Duration::from_secs(3);
@@ -172,15 +179,28 @@ const SETTINGS: [(&str, &str); 5] = [
 /// A later option wins over an earlier one.
 const NO_LIMITS: [(&str, &str); 2] = [("statement_timeout", "0"), ("transaction_timeout", "0")];
 
-/// Brings the schema up to date. Waits as long as Postgres is away, and says so; a
-/// migration that fails is an error. Returns early when stopped.
+/// Brings the schema up to date, and makes the pool's connections, so that the first callers do
+/// not wait for them.
+///
+/// Waits as long as Postgres is away, and says so; a migration that fails is an error. Returns
+/// early when stopped.
 pub async fn migrate(pool: &PgPool, migrator: &Migrator, stop: &Stop) -> anyhow::Result<()> {
     let options = (*pool.connect_options()).clone().options(NO_LIMITS);
     tokio::select! {
         // Crash here: a migration is a transaction; the next start runs it again.
         () = stop.cancelled() => Ok(()),
-        done = migrate_when_up(&options, migrator) => done,
+        done = migrate_and_fill(pool, &options, migrator) => done,
     }
+}
+
+async fn migrate_and_fill(
+    pool: &PgPool,
+    options: &PgConnectOptions,
+    migrator: &Migrator,
+) -> anyhow::Result<()> {
+    migrate_when_up(options, migrator).await?;
+    acquire::fill(pool).await;
+    Ok(())
 }
 
 async fn migrate_when_up(options: &PgConnectOptions, migrator: &Migrator) -> anyhow::Result<()> {

@@ -29,7 +29,7 @@ use crate::{
     event::Malformed,
     inbox::{self, Handler, Message},
 };
-use lifecycle::postgres::{begin, bounded};
+use lifecycle::postgres::{acquire, begin, bounded};
 use sqlx::{PgConnection, PgPool};
 use std::future::Future;
 use uuid::Uuid;
@@ -109,7 +109,7 @@ impl<H: GiveUp> DeadLetters<H> {
         limit: i64,
     ) -> Result<Vec<DeadLetter>, Error> {
         let listing = async {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = acquire(&self.pool).await?;
             store::list(&mut conn, self.consumer, order_id, after, limit).await
         };
         Ok(bounded(listing).await?)
@@ -121,7 +121,7 @@ impl<H: GiveUp> DeadLetters<H> {
     /// It is not there, or what the database answers.
     pub async fn get(&self, id: i64) -> Result<DeadLetter, Error> {
         let getting = async {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = acquire(&self.pool).await?;
             store::get(&mut conn, self.consumer, id).await
         };
         bounded(getting).await?.ok_or(Error::NotFound(id))

@@ -10,7 +10,7 @@
 //! own any more), so what it sends are duplicates, never gaps.
 
 use crate::{metrics, outbox::PARTS};
-use lifecycle::postgres::{begin, bounded};
+use lifecycle::postgres::{acquire, begin, bounded};
 use sqlx::{PgPool, postgres::types::PgInterval};
 use std::{pin::pin, time::Duration};
 use tokio::time::Instant;
@@ -103,7 +103,7 @@ impl Leases {
     /// Keeps what is held. A lease that has run out is not kept, even if nobody took
     /// it: taking it anew raises the epoch, which fences whatever is still in flight.
     async fn renew(&self) -> sqlx::Result<()> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = acquire(&self.pool).await?;
         self.renew_in(&mut conn).await.map(|_| ())
     }
 

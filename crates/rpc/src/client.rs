@@ -1,5 +1,9 @@
 //! Requests to other services: a deadline on each, in the trace of whoever sends it.
 
+/// Whether a call was ever sent.
+mod unsent;
+
+use crate::status::{self, Reason};
 use anyhow::Context as _;
 use std::{error::Error as _, time::Duration};
 use telemetry::propagation::{self, TraceContext};
@@ -7,6 +11,7 @@ use tonic::{
     Code, Request, Status, TimeoutExpired,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt as _;
 
 /// A connection to one address, made when it is first used and again whenever it broke.
 ///
@@ -39,7 +44,8 @@ pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
 ///
 /// Its own timeout it calls `CANCELLED`, which everybody else says of a caller that left: that
 /// is `DEADLINE_EXCEEDED`. A connection that broke below a call it calls `UNKNOWN` or `CANCELLED`:
-/// by gRPC's own table that is `UNAVAILABLE`.
+/// by gRPC's own table that is `UNAVAILABLE`. So is a call that was not sent, whatever tonic
+/// calls it: see [`was_not_begun`].
 pub fn normalize(status: Status) -> Status {
     let expired = status.source().is_some_and(|source| source.is::<TimeoutExpired>())
         // From a server with the same habit, which is all text.
@@ -47,16 +53,27 @@ pub fn normalize(status: Status) -> Status {
     if status.code() == Code::Cancelled && expired {
         return crate::deadline::exceeded();
     }
-    match status.code() {
-        // What a server says has no source.
-        Code::Unknown | Code::Cancelled if status.source().is_some() => crate::status::error(
-            Code::Unavailable,
-            crate::status::Reason::ConnectionBroken,
-            format!("the connection broke: {}", status.message()),
-            &[],
-        ),
-        _ => status,
-    }
+    // What a server says has no source.
+    let Some(cause) = status.source() else {
+        return status;
+    };
+    let (reason, what) = match status.code() {
+        _ if unsent::is_unsent(cause) => (Reason::NotSent, "the call was not sent"),
+        Code::Unknown | Code::Cancelled => (Reason::ConnectionBroken, "the connection broke"),
+        _ => return status,
+    };
+    let message = format!("{what}: {}", status.message());
+    status::error(Code::Unavailable, reason, message, &[])
+}
+
+/// Whether a normalized failure means that the call was not begun.
+///
+/// It was not sent, or met a process that is only starting. It is not done, and may be sent again
+/// at once, elsewhere, also if it is not safe to repeat.
+pub fn was_not_begun(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    let not_begun = [Reason::NotSent, Reason::Starting].map(status::word);
+    info.is_some_and(|info| not_begun.contains(&info.reason.as_str()))
 }
 
 #[cfg(test)]

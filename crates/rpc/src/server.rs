@@ -1,7 +1,8 @@
 //! The server of every process: what is around the calls, and how it stops.
 //!
-//! Stopping: readiness says NOT_SERVING, no new connection is taken and open ones are
-//! told to go (GOAWAY), streams end themselves on the same stop, calls in flight finish.
+//! Stopping: readiness says NOT_SERVING, who has connected is let in and nobody after them,
+//! connections are told to go (GOAWAY), streams end themselves on the same stop, calls in
+//! flight finish.
 //! tonic alone would wait for its clients, and a silent one can hold it for ever; so the
 //! drain waits for *calls*, at most `grace`, and cuts off those that are left.
 
@@ -9,17 +10,28 @@ use crate::{calls, calls::Calls, deadline, metrics, normalize, trace};
 use anyhow::{Context as _, ensure};
 use axum::middleware::{from_fn, from_fn_with_state};
 use lifecycle::Stop;
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    net::SocketAddr,
+    pin::pin,
+    time::Duration,
+};
 use tokio::{net::TcpListener, time};
 use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
-    transport::{self, server::TcpIncoming},
+    transport,
 };
 use tower::{Service, ServiceBuilder};
 
+/// Connections that come in.
+mod incoming;
+/// Whether the service is ready.
 mod readiness;
+
+use incoming::Incoming;
 pub use readiness::Readiness;
 
 /// The largest request; a service sets it with `max_decoding_message_size`. The largest
@@ -96,7 +108,8 @@ impl Server {
         let calls = Calls::default();
         let closing = Stop::new();
         let routes = with_reflection(self.routes, &self.names);
-        let mut serving = pin!(serve(routes, listener, &calls, closing.clone()));
+        let incoming = Incoming::new(listener, closing.clone());
+        let mut serving = pin!(serve(routes, incoming, &calls, &self.readiness));
         tokio::select! {
             served = &mut serving => return served,
             () = stop.cancelled() => {}
@@ -138,9 +151,9 @@ async fn drain(
 
 async fn serve(
     routes: Routes,
-    listener: TcpListener,
+    incoming: Incoming,
     calls: &Calls,
-    closing: Stop,
+    readiness: &Readiness,
 ) -> anyhow::Result<()> {
     // In the order of a request.
     let layers = ServiceBuilder::new()
@@ -151,6 +164,8 @@ async fn serve(
         .layer(from_fn(trace::layer))
         // Inside the span: a call that is cut off shows in it.
         .layer(from_fn_with_state(calls.clone(), calls::layer))
+        // Inside whatever notes a call: one that is refused shows, too.
+        .layer(from_fn_with_state(readiness.clone(), readiness::layer))
         // Next to the services: what is inside may be answered by tonic itself.
         .layer(from_fn(normalize::layer))
         .layer(from_fn(deadline::layer))
@@ -169,14 +184,11 @@ async fn serve(
         .accept_http1(false)
         .layer(layers)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming(listener), closing.cancelled_owned())
+        // The end of what comes in is the stop. A signal of its own would overtake those who have
+        // connected already.
+        .serve_with_incoming_shutdown(incoming, pending())
         .await
         .context("serving gRPC")
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    // Answers are small and somebody waits for each.
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// Adds reflection, also the older version, for which some clients ask alone.

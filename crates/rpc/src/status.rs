@@ -74,6 +74,11 @@ pub fn draining() -> Status {
     unavailable(Reason::Draining, "this process is stopping", RETRY_AFTER)
 }
 
+/// `UNAVAILABLE STARTING`: this process has only begun, and nothing was done.
+pub(crate) fn starting() -> Status {
+    unavailable(Reason::Starting, "this process is starting", RETRY_AFTER)
+}
+
 /// `UNAVAILABLE STORE_UNAVAILABLE` for a failed database call that changed nothing.
 /// Logs the error, which is not for the caller's eyes.
 pub fn from_sqlx(error: &(dyn Error + 'static)) -> Status {

@@ -95,6 +95,8 @@ pub enum Rule {
     GivenBackWrong,
     /// A change of an order or a ticket is on no topic. Asked of a Kafka that forgot nothing.
     NotPublished,
+    /// An event of ours is on a topic, of an order that no history knows. Asked together with that.
+    NeverHappened,
     /// One request became two orders.
     PlacedTwice,
     /// A customer was told, each time they asked, that it is not done, and it was.
@@ -194,6 +196,7 @@ impl Rule {
             Self::RefundWrong => "the refund is not as the order says",
             Self::GivenBackWrong => "not given back once and in full",
             Self::NotPublished => "it happened, and was not published",
+            Self::NeverHappened => "it was published, and never happened",
             Self::PlacedTwice => "one request became two orders",
             Self::DoneAndDenied => "the customer was told that it is not done, and it was",
         }

@@ -5,8 +5,8 @@ use anyhow::Result;
 use crate::{
     books, circuits,
     dir::{self, ShopDir},
-    dlq, down, drill, fill, guard, load, logs, messages, order, provider, receiver, status, trace,
-    up, wish,
+    dlq, down, drill, fill, guard, load, logs, messages, order, overhead, provider, receiver,
+    status, trace, up, wish,
 };
 
 /// The whole shop on one machine.
@@ -48,6 +48,8 @@ enum Command {
     Payments(provider::Options),
     /// Measure how many orders a second the open shop makes, and what they cost.
     Load(load::Options),
+    /// Measure what tracing costs: the same load with none, a hundredth and all of the orders traced.
+    Overhead(overhead::Options),
     /// Measure how many messages a second go from an outbox through Kafka into an inbox.
     Messages(messages::Options),
     /// Store orders that nobody placed, to measure a shop that has many.
@@ -80,6 +82,7 @@ impl Cli {
             Command::Dlq(options) => dlq::run(options, dir()?).await,
             Command::Payments(options) => provider::run(options, dir()?).await,
             Command::Load(options) => load::run(options, dir()?).await,
+            Command::Overhead(options) => overhead::run(options, dir()?).await,
             Command::Messages(options) => messages::run(options, dir()?).await,
             Command::Fill(options) => fill::run(options, dir()?).await,
             Command::Telemetry(options) => receiver::command::run(options).await,

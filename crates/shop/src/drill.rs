@@ -13,14 +13,11 @@
 //!  steady ──▶ break ──▶ what must hold ──▶ heal ──▶ drained ──▶ books ──▶ verdict
 //! ```
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::{dir::ShopDir, progress::Progress};
+use crate::dir::{self, ShopDir};
 
 /// The drills, a file each.
 mod catalog;
@@ -30,6 +27,8 @@ mod clocks;
 mod conduct;
 /// Customers who come at a rate.
 mod crowd;
+/// Where services send what they export.
+pub(crate) mod exports;
 /// What the run has shown, in numbers.
 mod figures;
 /// What the services measure of themselves.
@@ -44,18 +43,24 @@ mod page;
 mod planted;
 /// All that is known after a drill, and the verdict.
 mod report;
+/// Drills, one after the other.
+mod runs;
 /// What a drill plays on.
 mod scene;
 /// A drill as a file.
 mod script;
+/// What services trace of orders.
+mod spans;
 /// The table for people.
 mod table;
 /// What changes in the course of a run.
 mod timeline;
+/// What became of orders, as their traces tell.
+mod traced;
 /// What an onlooker sees, four times a second.
 mod watching;
 
-use report::Report;
+use runs::run_each;
 use script::Drill;
 
 /// What to drill.
@@ -83,8 +88,16 @@ enum Action {
     },
     /// Take each guard out, and see whether a drill notices; in a build that can: `make planted`
     Planted(planted::Options),
-    /// Run all drills, one after the other
+    /// Run all drills, one after the other: the long run
     All {
+        /// With how many seeds each, from `--seed` on
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        seeds: u64,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Run the few that CI runs: Kafka, Postgres, the provider and a service break, one each
+    Smoke {
         #[command(flatten)]
         settings: Settings,
     },
@@ -116,69 +129,39 @@ pub(crate) struct Settings {
 /// Does what the command line says; an error if a drill failed.
 pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
     let folder = dir.path().join("drills");
+    if !matches!(options.action, Action::List { .. }) {
+        inside_a_clone()?;
+    }
     match options.action {
         Action::List { markdown: false } => table::list(),
-        Action::List { markdown: true } => table::markdown(&folder)?,
+        Action::List { markdown: true } => {
+            anstream::print!("{}", table::markdown(&runs::last(&folder)));
+        }
         Action::Run { names, settings } => {
             let drills: Result<Vec<&Drill>> = names.iter().map(|name| find(name)).collect();
-            run_each(&drills?, &settings, &folder).await?;
+            run_each(&drills?, 1, &settings, &folder).await?;
         }
         Action::Planted(options) => planted::run(&options, dir.path()).await?,
-        Action::All { settings } => {
+        Action::All { seeds, settings } => {
             let drills: Vec<&Drill> = catalog::DRILLS.iter().collect();
-            run_each(&drills, &settings, &folder).await?;
+            run_each(&drills, seeds, &settings, &folder).await?;
         }
+        Action::Smoke { settings } => run_each(&catalog::SMOKE, 1, &settings, &folder).await?,
     }
+    Ok(())
+}
+
+/// Postgres is unpacked once for all drills and tests, in the clone's own folder.
+fn inside_a_clone() -> Result<()> {
+    let clone = ShopDir::find(&dir::Options::default());
+    ensure!(
+        clone.is_ok(),
+        "this is no folder of a clone of the shop; drills run inside one, whatever --dir says"
+    );
     Ok(())
 }
 
 fn find(name: &str) -> Result<&'static Drill> {
     let drill = catalog::DRILLS.iter().find(|drill| drill.name == name);
     drill.with_context(|| format!("there is no drill {name}; `shop drill list` names them"))
-}
-
-async fn run_each(drills: &[&Drill], settings: &Settings, folder: &Path) -> Result<()> {
-    let (stop, progress) = (lifecycle::stop_on_signals()?, Progress::on_stderr());
-    let mut reports: Vec<Report> = Vec::new();
-    for drill in drills {
-        if let Err(lacking) = (drill.opening)().possible(settings) {
-            progress.say(&format!("SKIPPED {}: {lacking:#}", drill.name));
-            continue;
-        }
-        let conducted = conduct::conduct(drill, settings, folder, &stop, &progress).await?;
-        let Some(report) = conducted else {
-            bail!("interrupted; everything is healed and gone");
-        };
-        anstream::println!("{}", table::One(&report));
-        reports.push(report);
-        // What was shown so far outlives whatever comes next.
-        publish(&reports, settings, folder)?;
-    }
-    if reports.len() > 1 {
-        anstream::println!("{}", table::All(&reports));
-    }
-    let page = page_path(settings, folder);
-    anstream::println!("The report is {}", page.display());
-    let failed = reports.iter().filter(|report| !report.passed()).count();
-    match failed {
-        0 => Ok(()),
-        _ => bail!("{failed} of {} drills failed", reports.len()),
-    }
-}
-
-/// Writes the figures and the page.
-fn publish(reports: &[Report], settings: &Settings, folder: &Path) -> Result<()> {
-    let write = |path: &Path, text: String| {
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    if let Some(path) = &settings.json {
-        write(path, serde_json::to_string_pretty(reports)?)?;
-    }
-    let page = page::Page(reports).to_string();
-    write(&page_path(settings, folder), page)
-}
-
-fn page_path(settings: &Settings, folder: &Path) -> PathBuf {
-    let own = || folder.join("report.html");
-    settings.html.clone().unwrap_or_else(own)
 }

@@ -51,6 +51,8 @@ pub mod maven;
 pub mod messages;
 // `shop order`: one order, live.
 pub mod order;
+// `shop overhead`: what tracing costs.
+pub mod overhead;
 // The parts of a shop, by name.
 pub mod part;
 // Free ports, and who holds a taken one.

@@ -33,7 +33,7 @@ use crate::{
     books, customers::History, dir::ShopDir, part::Part, progress::Progress, state::State,
 };
 use cost::Meter;
-use report::Report;
+pub(crate) use report::Report;
 
 /// How long the last orders may take to become READY.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
@@ -41,23 +41,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How to load.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// Clients that order at the same time, each over its own connection.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    clients: u32,
-    /// Orders a second, over these connections, whether or not those before were answered: also more
-    /// than the shop can make. Without it each client orders when it was answered.
-    #[arg(long, value_name = "ORDERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rate: Option<u32>,
-    /// For how long they order.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
-    /// For how long they order before that, uncounted.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
-    warmup: u64,
-    /// How many baristas who can make anything to hire first. Each brews one drink at a time, so the
-    /// four of a new shop are soon what everything waits for.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=10_000))]
-    hire: i32,
+    #[command(flatten)]
+    demand: Demand,
     /// A pgbench, to be run on the same Postgres first.
     #[arg(long, value_name = "PATH")]
     pgbench: Option<PathBuf>,
@@ -70,6 +55,29 @@ pub struct Options {
     /// Compare with another run, of which this file has the figures.
     #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,
+}
+
+/// Who orders, and for how long.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Demand {
+    /// Clients that order at the same time, each over its own connection.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    clients: u32,
+    /// Orders a second, over these connections, whether or not those before were answered: also more
+    /// than the shop can make. Without it each client orders when it was answered.
+    #[arg(long, value_name = "ORDERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// For how long they order.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// For how long they order before that, uncounted.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
+    warmup: u64,
+    /// How many baristas who can make anything to hire first. Each brews one drink at a time, so the
+    /// four of a new shop are soon what everything waits for.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=10_000))]
+    hire: i32,
 }
 
 /// Loads an open shop and prints the figures; an error if the books are wrong afterwards.
@@ -91,56 +99,17 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
     let progress = Progress::on_stderr();
     let yardstick = match &options.pgbench {
         Some(pgbench) => {
-            let clients = options.clients.min(yardstick::MOST_CLIENTS);
+            let clients = options.demand.clients.min(yardstick::MOST_CLIENTS);
             Some(yardstick::run(pgbench, &state.postgres_url, clients, &progress).await?)
         }
         None => None,
     };
-    let ledgers = books::command::ledgers(&dir)?;
-    rows::hire(&ledgers.barista, options.hire).await?;
-    let reception = state
-        .addresses
-        .get(&Part::Reception)
-        .context("reception has no address")?;
-    let url = format!("http://{reception}");
-    let crowd = Crowd {
-        url,
-        clients: options.clients,
-        rate: options.rate,
-        history: match &options.history {
-            Some(path) => History::recorded(path)?,
-            None => History::default(),
-        },
-        progress,
+    let history = match &options.history {
+        Some(path) => History::recorded(path)?,
+        None => History::default(),
     };
-    let stored_orders = rows::stored(&ledgers.reception).await?;
-    let first = rows::first_id(Utc::now());
-    crowd
-        .order_for(Duration::from_secs(options.warmup), "warming up")
-        .await?;
-    rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
-
-    let meter = Meter::start(&state, &Part::ALL, report::OWN);
-    let (began, first_counted) = (Instant::now(), rows::first_id(Utc::now()));
-    let placed = crowd
-        .order_for(Duration::from_secs(options.seconds), "ordering")
-        .await?;
-    let ordering = began.elapsed();
-    rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
-    let cost = meter.stop();
-    let ready = rows::ready_from(&ledgers.reception, first_counted).await?;
-    // Of this run: what was stored before may be millions of orders.
-    let books = books::check_from(&ledgers, first, &crowd.history.acknowledged(), true).await?;
-
-    let shop = report::Shop {
-        clients: options.clients,
-        rate: options.rate,
-        baristas: rows::baristas(&ledgers.barista).await?,
-        brew_scale: state.brew_scale,
-        tracing: state.tracing(),
-        stored_orders,
-    };
-    let report = Report::new(shop, ordering, &placed, &ready, cost, yardstick);
+    let (mut report, books) = load(&options.demand, &dir, history).await?;
+    report.yardstick_per_second = yardstick;
     anstream::println!("{report}\n{books}");
     if let Some(other) = against {
         anstream::println!("\n{}", report.against(&other));
@@ -153,6 +122,58 @@ async fn measure(options: Options, dir: ShopDir) -> Result<()> {
         0 => Ok(()),
         findings => bail!("the promise is broken: {findings} findings"),
     }
+}
+
+/// Loads an open shop once: the figures, and what the books say of the orders of this run.
+pub(crate) async fn load(
+    demand: &Demand,
+    dir: &ShopDir,
+    history: History,
+) -> Result<(Report, books::Books)> {
+    let state = State::load(dir)?;
+    let ledgers = books::command::ledgers(dir)?;
+    rows::hire(&ledgers.barista, demand.hire).await?;
+    let reception = state
+        .addresses
+        .get(&Part::Reception)
+        .context("reception has no address")?;
+    let url = format!("http://{reception}");
+    let crowd = Crowd {
+        url,
+        clients: demand.clients,
+        rate: demand.rate,
+        history,
+        progress: Progress::on_stderr(),
+    };
+    let stored_orders = rows::stored(&ledgers.reception).await?;
+    let first = rows::first_id(Utc::now());
+    crowd
+        .order_for(Duration::from_secs(demand.warmup), "warming up")
+        .await?;
+    rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
+
+    let meter = Meter::start(&state, &Part::ALL, report::OWN);
+    let (began, first_counted) = (Instant::now(), rows::first_id(Utc::now()));
+    let placed = crowd
+        .order_for(Duration::from_secs(demand.seconds), "ordering")
+        .await?;
+    let ordering = began.elapsed();
+    rows::until_ready(&ledgers.reception, DRAIN_PATIENCE).await?;
+    let cost = meter.stop();
+    let ready = rows::ready_from(&ledgers.reception, first_counted).await?;
+    // Of this run: what was stored before may be millions of orders.
+    let books = books::check_from(&ledgers, first, &crowd.history.acknowledged(), true).await?;
+
+    let shop = report::Shop {
+        clients: demand.clients,
+        rate: demand.rate,
+        baristas: rows::baristas(&ledgers.barista).await?,
+        brew_scale: state.brew_scale,
+        tracing: state.tracing(),
+        stored_orders,
+    };
+    let report = Report::new(shop, ordering, &placed, &ready, cost);
+    Ok((report, books))
 }
 
 /// Clients, and what they were told.

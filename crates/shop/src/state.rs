@@ -51,6 +51,8 @@ pub struct State {
     pub telemetry: Telemetry,
     /// The share of orders that is traced, if somebody said so.
     pub trace_ratio: Option<f64>,
+    /// Where metrics go, if not where the rest does.
+    pub metrics: Option<String>,
 }
 
 /// Where spans, metrics and logs go.

@@ -25,6 +25,8 @@ mod json;
 /// For people.
 mod waterfall;
 
+pub(crate) use waterfall::label;
+
 /// Services send what has ended about once a second, and the receiver writes at once.
 const ON_THE_WAY: Duration = Duration::from_millis(1500);
 

@@ -65,6 +65,22 @@ pub struct Options {
 }
 
 impl Options {
+    /// A shop to be measured, on any ports, that brews at once; a share of its orders is traced, and
+    /// its metrics go to this endpoint, or it sends nothing at all.
+    pub(crate) fn measured(traced: Option<f64>, metrics: &str) -> Self {
+        Self {
+            detach: true,
+            quiet: true,
+            brew_scale: Some(0.0),
+            reception_port: Some(0),
+            barista_port: Some(0),
+            payments_port: Some(0),
+            database_url: None,
+            kafka_brokers: None,
+            telemetry: telemetry::Options::measured(traced, metrics),
+        }
+    }
+
     fn given(&self) -> Given {
         Given {
             database_url: self.database_url.clone(),

@@ -73,6 +73,7 @@ pub fn init(service_name: &'static str, options: &Options) -> anyhow::Result<Gua
     tracing_subscriber::registry()
         // First: it gives spans the identity that the lines below it print.
         .with(traces::layer(&traces).with_filter(traces::filter()))
+        .with(traces.rejected())
         .with(logs::layer(&options.logs)?)
         .with(lines.layer(&options.logs)?)
         .try_init()?;

@@ -15,7 +15,6 @@ use anyhow::Context as _;
 use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use std::time::Duration;
-use tokio::{task, time};
 
 /// Settings of the metrics.
 #[derive(clap::Args, Clone, Debug)]
@@ -82,14 +81,7 @@ impl Provider {
 
     pub(crate) async fn shutdown(self) {
         let Some(provider) = self.0 else { return };
-        // It blocks its thread until the exporter, which needs the runtime, is done.
-        let flush = task::spawn_blocking(move || provider.shutdown());
-        match time::timeout(FLUSH_TIMEOUT, flush).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the last metrics may be lost"),
-            Ok(Err(error)) => tracing::warn!(%error, "the last metrics may be lost"),
-            Err(_) => tracing::warn!("the last metrics may be lost: the collector is too slow"),
-        }
+        otlp::flush(move || provider.shutdown(), "the last metrics may be lost").await;
     }
 }
 

@@ -7,8 +7,9 @@
 
 use clap::builder::FalseyValueParser;
 use opentelemetry::KeyValue;
-use opentelemetry_sdk::{Resource, resource::EnvResourceDetector};
+use opentelemetry_sdk::{Resource, error::OTelSdkResult, resource::EnvResourceDetector};
 use std::{sync::LazyLock, time::Duration};
+use tokio::{task, time};
 use uuid::Uuid;
 
 /// What is not yet sent is not worth more than this at exit.
@@ -27,6 +28,21 @@ pub(crate) const EXPORTERS: [&str; 6] = [
     "tonic",
     "tower",
 ];
+
+/// Ends a provider, within a bound; `lost` is what to say if it does not end well.
+pub(crate) async fn flush(
+    shutdown: impl FnOnce() -> OTelSdkResult + Send + 'static,
+    lost: &'static str,
+) {
+    // It blocks its thread until the exporter, which needs the runtime, is done.
+    let flush = task::spawn_blocking(shutdown);
+    match time::timeout(FLUSH_TIMEOUT, flush).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "{lost}"),
+        Ok(Err(error)) => tracing::warn!(%error, "{lost}"),
+        Err(_) => tracing::warn!("{lost}: the collector is too slow"),
+    }
+}
 
 /// How a signal is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

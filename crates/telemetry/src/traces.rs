@@ -16,14 +16,16 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider,
 };
+use rejected::Rejected;
 use std::{sync::Arc, time::Duration};
-use tokio::{task, time};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetryLayer;
-use tracing_subscriber::{filter::Targets, registry::LookupSpan};
+use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
 // Counting the spans that no collector gets.
 mod dropped;
+// And those that it gets and rejects.
+mod rejected;
 
 /// Instrumentation scope of all spans.
 const TRACER: &str = "coffeeshop";
@@ -114,6 +116,15 @@ impl Provider {
         Self { sdk, ledger }
     }
 
+    /// Hears of spans that the collector rejects.
+    pub(crate) fn rejected<S>(&self) -> Option<impl Layer<S> + use<S>>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let ledger = self.ledger.clone()?;
+        Some(Rejected(ledger).with_filter(rejected::filter()))
+    }
+
     /// Has [`spans`] made by this provider, if they go anywhere. After the meters.
     pub(crate) fn install(&self) {
         if self.ledger.is_some() {
@@ -124,14 +135,8 @@ impl Provider {
 
     /// Before the meters: what it drops is measured.
     pub(crate) async fn shutdown(self) {
-        // It blocks its thread until the exporter, which needs the runtime, is done.
-        let flush = task::spawn_blocking(move || self.sdk.shutdown_with_timeout(FLUSH_TIMEOUT));
-        match time::timeout(FLUSH_TIMEOUT, flush).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the last spans may be lost"),
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans may be lost"),
-            Err(_) => tracing::warn!("the last spans may be lost: the collector is too slow"),
-        }
+        let end = move || self.sdk.shutdown_with_timeout(FLUSH_TIMEOUT);
+        otlp::flush(end, "the last spans may be lost").await;
         let left = self.ledger.map_or(0, |ledger| ledger.give_up());
         if left > 0 {
             tracing::warn!(left, "the last spans were not sent in time");

@@ -7,7 +7,7 @@ mod watching;
 
 use crate::store::list;
 use futures::{Stream, StreamExt as _};
-use lifecycle::Stop;
+use lifecycle::{Stop, postgres::acquire};
 use proto::barista::v1::{
     ListBaristasRequest, ListBaristasResponse, ListTicketsRequest, ListTicketsResponse,
     WatchTicketsRequest, WatchTicketsResponse,
@@ -104,7 +104,7 @@ impl Barista {
         &self,
         listing: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, Status> {
-        let reading = async { listing(&mut *self.pool.acquire().await?).await };
+        let reading = async { listing(&mut *acquire(&self.pool).await?).await };
         time::timeout(PATIENCE, reading)
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))

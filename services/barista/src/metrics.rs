@@ -5,7 +5,10 @@
 //! used, from the process's meter provider, and do nothing if it has none.
 
 use crate::{brewing::Round, store};
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{acquire, bounded},
+};
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Gauge},
@@ -59,7 +62,7 @@ pub(crate) async fn watch(pool: PgPool, stop: Stop) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         let begin = Instant::now();
         let look = bounded(async {
-            let mut conn = pool.acquire().await?;
+            let mut conn = acquire(&pool).await?;
             store::count_waiting(&mut conn, COUNTED).await
         });
         match stop.run_until_cancelled(look).await {

@@ -18,6 +18,7 @@ use crate::{
     store,
 };
 use batching::Batcher;
+use lifecycle::postgres::acquire;
 use message::{Page, PaymentName};
 use proto::payments::v1::{
     self as wire,
@@ -111,7 +112,7 @@ impl PaymentsService for Payments {
 
 async fn find(pool: &PgPool, name: &PaymentName) -> sqlx::Result<Option<Payment>> {
     store::bounded(async {
-        let mut conn = pool.acquire().await?;
+        let mut conn = acquire(pool).await?;
         match name {
             PaymentName::Id(id) => store::by_id(&mut conn, *id).await,
             PaymentName::Key(key) => Ok(store::by_keys(&mut conn, &[key]).await?.pop()),
@@ -122,7 +123,7 @@ async fn find(pool: &PgPool, name: &PaymentName) -> sqlx::Result<Option<Payment>
 
 async fn list(pool: &PgPool, page: &Page) -> sqlx::Result<Vec<Payment>> {
     store::bounded(async {
-        let mut conn = pool.acquire().await?;
+        let mut conn = acquire(pool).await?;
         store::list(&mut conn, page.before, page.limit()).await
     })
     .await

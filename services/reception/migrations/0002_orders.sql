@@ -66,6 +66,9 @@ create table orders (
     -- The trace that the order began.
     traceparent      text,
     tracestate       text,
+    -- When it was stored, by the database's clock, from which its time to pay counts. The
+    -- others are told to customers, and are of the clock of the instance that placed it.
+    store_time       timestamptz not null default now(),
     create_time      timestamptz not null,
     update_time      timestamptz not null,
     ready_time       timestamptz,
@@ -98,6 +101,8 @@ create table orders (
 -- owe the provider a call.
 create index orders_unsettled on orders (settle_time)
     where state = 'AWAITING_PAYMENT' or refund_state = 'PENDING';
+-- What the payment window closes. Holds only orders that wait to be paid.
+create index orders_unpaid on orders (store_time) where state = 'AWAITING_PAYMENT';
 -- How many customers wait for their money, and for how long the first of them. Holds only those.
 create index orders_refund_owed on orders (update_time) where refund_state = 'PENDING';
 -- What the reconciler asks for. Holds only what is to be made, and is never written for

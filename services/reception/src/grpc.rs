@@ -20,7 +20,10 @@ use crate::{
     wish,
 };
 use futures::{Stream, StreamExt as _};
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{acquire, bounded},
+};
 use proto::reception::v1::{
     self as wire,
     reception_service_server::{ReceptionService, ReceptionServiceServer},
@@ -242,7 +245,7 @@ impl Reception {
     }
 
     async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Status> {
-        self.counter.pool.acquire().await.map_err(error::store)
+        acquire(&self.counter.pool).await.map_err(error::store)
     }
 }
 

@@ -7,11 +7,11 @@
 //! key is owed from the same transaction on, and `settle` does it: nothing was charged and
 //! nothing ever will be, or the money goes back.
 //! Not guaranteed: that nobody is charged after the window. It is the key that ends a charge,
-//! not the clock. Nor the moment: an order is measured by the clock of the instance that
-//! looks, stamped by that of the one that placed it. Nor any order behind a whole batch of
-//! orders that the database refuses to change.
+//! not the clock. Nor any order behind a whole batch of orders that the database refuses to
+//! change.
 //!
-//! Any number of instances may run: what one has cancelled is over for the others.
+//! Any number of instances may run, by whatever clock: time is the database's, and what one
+//! has cancelled is over for the others.
 
 use crate::{
     change::{self, Change, Changed},
@@ -20,10 +20,9 @@ use crate::{
     store::unpaid,
 };
 use anyhow::ensure;
-use chrono::{DateTime, TimeDelta, Utc};
 use lifecycle::{
     Stop,
-    postgres::{begin, bounded},
+    postgres::{acquire, begin, bounded},
 };
 use messaging::outbox::Waker;
 use sqlx::PgPool;
@@ -32,6 +31,8 @@ use telemetry::{propagation::TraceContext, spans::belongs_to};
 
 /// Orders taken at a time.
 const BATCH: i64 = 200;
+/// Longer than an order can have waited. Postgres has no time before its calendar.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Between two looks when no order's time is over.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,7 +64,7 @@ impl PaymentWindow {
         options: &Options,
         longest_charge: Duration,
     ) -> anyhow::Result<Self> {
-        let window = options.payment_window;
+        let window = options.payment_window.min(FOR_EVER);
         ensure!(
             window > longest_charge,
             "PAYMENT_WINDOW ({window:?}) is over before a charge may be ({longest_charge:?}: \
@@ -84,11 +85,8 @@ impl PaymentWindow {
     /// # Errors
     /// What the database answers. Some of them may be cancelled all the same.
     pub async fn close(&self) -> sqlx::Result<usize> {
-        let Some(until) = self.until(change::now()) else {
-            return Ok(0);
-        };
-        let mut conn = self.pool.acquire().await?;
-        let unpaid = unpaid::list(&mut conn, until, BATCH).await?;
+        let mut conn = acquire(&self.pool).await?;
+        let unpaid = unpaid::list(&mut conn, self.window, BATCH).await?;
         drop(conn);
         let changes: Vec<Change> = unpaid.into_iter().map(over).collect();
         match self.cancel(&changes).await {
@@ -135,12 +133,6 @@ impl PaymentWindow {
             }
         }
         Ok(cancelled)
-    }
-
-    /// Whoever has placed an order by then has had their time; nobody, if the window is
-    /// longer than the calendar.
-    fn until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        now.checked_sub_signed(TimeDelta::from_std(self.window).ok()?)
     }
 
     /// Looks until it is told to stop.

@@ -17,7 +17,7 @@ use crate::{
     payment::{self, Charge},
     store::{NewOrder, read},
 };
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{acquire, bounded};
 use std::{sync::Arc, time::Duration};
 use telemetry::{propagation::TraceContext, spans::happened};
 use tokio::time::Instant;
@@ -166,7 +166,7 @@ pub async fn record(
 /// The order with its history, if the database still answers.
 pub(crate) async fn whole(counter: &Counter, order: Order) -> Order {
     let read = async {
-        let mut conn = counter.pool.acquire().await?;
+        let mut conn = acquire(&counter.pool).await?;
         read::by_id(&mut conn, order.order_id).await
     };
     bounded(read).await.ok().flatten().unwrap_or(order)

@@ -29,7 +29,7 @@ use crate::{
 use futures::{StreamExt as _, stream};
 use lifecycle::{
     Stop, patiently,
-    postgres::{PATIENCE, bounded},
+    postgres::{PATIENCE, acquire, bounded},
 };
 use std::time::Duration;
 use telemetry::propagation::TraceContext;
@@ -56,7 +56,7 @@ pub async fn sweep_once(counter: &Counter) -> sqlx::Result<usize> {
     // No other sweeper may take an order while its call is under way.
     let lease = counter.payments.longest_call();
     let due = bounded(async {
-        let mut conn = counter.pool.acquire().await?;
+        let mut conn = acquire(&counter.pool).await?;
         owed::claim(&mut conn, BATCH.min(room), lease).await
     })
     .await?;
@@ -94,7 +94,7 @@ async fn settle(counter: &Counter, order: Unsettled) {
 /// What failed soon is tried again soon: the lease was for the longest call.
 async fn put_off(counter: &Counter, order_id: OrderId, attempt: i32) {
     let put_off = bounded(async {
-        let mut conn = counter.pool.acquire().await?;
+        let mut conn = acquire(&counter.pool).await?;
         owed::put_off(&mut conn, order_id, attempt, LONGEST_PAUSE).await
     });
     if let Err(error) = put_off.await {

@@ -14,7 +14,7 @@ use crate::{
     place_order::whole,
     store::read,
 };
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{acquire, bounded};
 use std::time::Duration;
 use tracing::Span;
 
@@ -73,7 +73,7 @@ async fn grant(
     patience: Duration,
 ) -> Result<Order, Error> {
     let looked_up = bounded(async {
-        let mut conn = counter.pool.acquire().await?;
+        let mut conn = acquire(&counter.pool).await?;
         read::trace(&mut conn, order_id).await
     });
     let trace = looked_up.await.map_err(Error::NotRead)?;

@@ -8,7 +8,7 @@
 //! rolled back.
 //! Not guaranteed: that of a server which says so only after `PATIENCE`.
 
-use super::bounded;
+use super::{acquire, bounded};
 use sqlx::{PgPool, Postgres, Transaction};
 use std::io;
 
@@ -18,7 +18,7 @@ use std::io;
 /// What the pool or the database answers, or that the latter took longer than `PATIENCE`.
 pub async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
     // Who gives up while it waits for a connection leaves nothing behind.
-    let connection = pool.acquire().await?;
+    let connection = acquire(pool).await?;
     #[expect(
         clippy::disallowed_methods,
         reason = "it has to outlive whoever gives up on it; each holds one of the pool's connections"

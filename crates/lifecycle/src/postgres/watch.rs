@@ -3,6 +3,7 @@
 //! sqlx tells nobody how long its callers waited. So somebody queues up with them, once a second,
 //! and says how long it took: a sample of what everybody waits, and of no interest to an idle pool.
 
+use super::acquire;
 use crate::Stop;
 use opentelemetry::{
     KeyValue, global,
@@ -36,7 +37,7 @@ pub async fn watch(pool: PgPool, name: &'static str, stop: Stop) -> anyhow::Resu
 /// Who gets none within the pool's patience has waited for all of it.
 async fn sample(pool: &PgPool, name: &'static str, wait: &Histogram<f64>) {
     let begin = Instant::now();
-    drop(pool.acquire().await);
+    drop(acquire(pool).await);
     wait.record(begin.elapsed().as_secs_f64(), &[of(name)]);
 }
 

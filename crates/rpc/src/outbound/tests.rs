@@ -162,9 +162,11 @@ async fn nothing_is_sent_again_after_the_deadline() {
     let (begun, budget) = (Instant::now(), Duration::from_millis(60));
     let answer = service.call(budget, async |_, _| Err(Status::unavailable("")));
     answer.await.expect_err("it fails always");
-    assert!(begun.elapsed() < budget, "{:?}", begun.elapsed());
-    // Fewer than it had tries for: how many is up to the jitter of the pauses.
-    assert!(service.asked() < 10, "{}", service.asked());
+    // A timer rounds up to a millisecond: a pause that just fits may end as late as that.
+    let late = budget + Duration::from_millis(1);
+    assert!(begun.elapsed() <= late, "{:?}", begun.elapsed());
+    // Two pauses may fit, the shortest three (12.5 + 25 + 50 ms) do not.
+    assert!(service.asked() < 4, "{}", service.asked());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,12 @@
 //! is liveness: the process runs. Neither follows a dependency: one blip of a database
 //! would take out every instance at once.
 
+use crate::status;
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use futures::FutureExt as _;
 use lifecycle::Stop;
 use tonic_health::{
@@ -17,6 +23,7 @@ use tonic_health::{
 pub struct Readiness {
     reporter: HealthReporter,
     service: &'static str,
+    ready: Stop,
     draining: Stop,
 }
 
@@ -32,6 +39,7 @@ impl Readiness {
             Self {
                 reporter,
                 service,
+                ready: Stop::new(),
                 draining,
             },
             health,
@@ -40,6 +48,7 @@ impl Readiness {
 
     /// The service takes calls from now on.
     pub async fn ready(&self) {
+        self.ready.cancel();
         self.set(ServingStatus::Serving).await;
         // A start that was overtaken by the stop: the stop has the last word.
         if self.draining.is_cancelled() {
@@ -60,5 +69,24 @@ impl Readiness {
 
     async fn set(&self, status: ServingStatus) {
         self.reporter.set_service_status(self.service, status).await;
+    }
+
+    /// Whether this call is one for a service that was not ready yet.
+    fn is_early(&self, path: &str) -> bool {
+        let method = path.trim_start_matches('/').strip_prefix(self.service);
+        !self.ready.is_cancelled() && method.is_some_and(|method| method.starts_with('/'))
+    }
+}
+
+/// Refuses calls of the service until it is ready for the first time. Who was connected to the
+/// process before this one comes back as soon as somebody listens, and asks no health check.
+pub(super) async fn layer(
+    State(readiness): State<Readiness>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match readiness.is_early(request.uri().path()) {
+        true => status::starting().into_http(),
+        false => next.run(request).await,
     }
 }

@@ -31,18 +31,30 @@ struct Running {
 
 impl Running {
     async fn start(grace: Duration) -> Self {
+        let running = Self::start_unready(grace).await;
+        running.readiness.ready().await;
+        running
+    }
+
+    async fn start_unready(grace: Duration) -> Self {
         let stop = Stop::new();
         Self::start_with(stop.clone(), stop, grace).await
     }
 
     /// Its streams never hear of the stop.
     async fn start_deaf(grace: Duration) -> Self {
-        Self::start_with(Stop::new(), Stop::new(), grace).await
+        let running = Self::start_with(Stop::new(), Stop::new(), grace).await;
+        running.readiness.ready().await;
+        running
     }
 
     async fn start_with(stop: Stop, stop_of_streams: Stop, grace: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has a free port");
+        Self::start_on(listener, stop, stop_of_streams, grace)
+    }
+
+    fn start_on(listener: TcpListener, stop: Stop, stop_of_streams: Stop, grace: Duration) -> Self {
         let address = listener.local_addr().expect("it is bound");
         let begun = Arc::new(Notify::new());
         let circuits = Circuits {

@@ -1,8 +1,8 @@
-//! The topics as a witness: is everything on them that was to be published?
+//! The topics as a witness: is everything on them that was to be published, and nothing else?
 //!
 //! Read from the start, past every consumer group. Every revision of an order and of a ticket is a
 //! row of a history and one event or more; every event below an outbox' cursor was acknowledged by
-//! Kafka. Not to be asked of a Kafka that was wiped, or whose retention is over.
+//! Kafka; every order that an event of ours is about has a history. Not to be asked of a Kafka that was wiped, or whose retention is over.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,6 +24,8 @@ use uuid::Uuid;
 use super::{Finding, Ledgers, Rule};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How the source of an event begins that a service of ours has written.
+const OURS: &str = "/coffeeshop/";
 /// Events that an outbox says were sent, without those that Kafka refused for good.
 const SENT: &str = "select o.order_id, o.event_id from outbox o join outbox_parts p using (part) \
     where (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq) and not exists ( \
@@ -39,7 +41,7 @@ pub struct Published {
     /// Events that lie behind a later one of the same order: whoever applied them by their sequence
     /// would go backwards.
     pub inversions: usize,
-    /// What is missing.
+    /// What is missing, and what is there without a cause.
     pub findings: Vec<Finding>,
 }
 
@@ -89,17 +91,27 @@ impl Published {
             }
         }
         let revisions: Vec<(Uuid, i64)> = sqlx::query_as(history).fetch_all(ledger).await?;
-        for (order_id, revision) in revisions {
-            if !topic.revisions.contains(&(order_id, revision)) {
-                self.misses(order_id, format!("revision {revision}"));
+        for (order_id, revision) in &revisions {
+            if !topic.revisions.contains(&(*order_id, *revision)) {
+                self.misses(*order_id, format!("revision {revision}"));
             }
+        }
+        // Not revision by revision: an order whose database was restored may get on by fewer steps.
+        let known: HashSet<Uuid> = revisions.iter().map(|(order_id, _)| *order_id).collect();
+        for (order_id, latest) in topic.latest.iter().filter(|(id, _)| !known.contains(id)) {
+            let detail = format!("up to revision {latest}");
+            self.finds(Rule::NeverHappened, *order_id, detail);
         }
         Ok(())
     }
 
     fn misses(&mut self, order_id: Uuid, detail: String) {
+        self.finds(Rule::NotPublished, order_id, detail);
+    }
+
+    fn finds(&mut self, rule: Rule, order_id: Uuid, detail: String) {
         self.findings.push(Finding {
-            rule: Rule::NotPublished,
+            rule,
             order_id,
             detail,
         });
@@ -169,8 +181,12 @@ impl Topic {
     }
 }
 
+/// None if no service of ours has written it.
 fn event_id(message: &BorrowedMessage<'_>) -> Option<Uuid> {
-    let mut headers = message.headers()?.iter();
-    let id = headers.find(|header| header.key == "ce_id")?.value?;
-    std::str::from_utf8(id).ok()?.parse().ok()
+    let header = |key| {
+        let mut headers = message.headers()?.iter();
+        std::str::from_utf8(headers.find(|header| header.key == key)?.value?).ok()
+    };
+    let ours = header("ce_source")?.starts_with(OURS);
+    ours.then(|| header("ce_id")?.parse().ok()).flatten()
 }

@@ -60,6 +60,8 @@ mod payments_kill;
 mod payments_pause;
 /// The provider charges and does not say so.
 mod payments_reply_lost;
+/// The provider is out of reach, and nobody is told so.
+mod payments_silent;
 /// The provider is too slow.
 mod payments_slow;
 /// Messages that nobody can handle.
@@ -117,6 +119,7 @@ pub(super) const DRILLS: &[Drill] = &[
     payments_reply_lost::DRILL,
     payments_kill::DRILL,
     payments_pause::DRILL,
+    payments_silent::DRILL,
     reception_kill::DRILL,
     reception_pause::DRILL,
     barista_kill::DRILL,
@@ -139,6 +142,14 @@ pub(super) const DRILLS: &[Drill] = &[
     mayhem::DRILL,
 ];
 
+/// Those that CI runs: a part of the shop each, and none that a machine may lack.
+pub(super) const SMOKE: [&Drill; 4] = [
+    &broker_kill::DRILL,
+    &postgres_stop::DRILL,
+    &payments_reply_lost::DRILL,
+    &reception_kill::DRILL,
+];
+
 /// What every drill needs.
 mod prelude {
     pub(super) use std::time::Duration;
@@ -150,7 +161,7 @@ mod prelude {
     pub(super) use crate::{
         drill::{
             opening::Opening,
-            scene::{Calls, Scene},
+            scene::{Calls, Scene, loses_replies},
             script::Drill,
         },
         harness::{Line, UNSENT},

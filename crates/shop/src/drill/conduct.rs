@@ -90,7 +90,8 @@ async fn acts(drill: &Drill, scene: &Scene, log_is_kept: bool) -> (Option<Ended>
     }
 }
 
-/// Ends the shop: in good order if nothing went wrong, and whether it did so counts.
+/// Ends the shop: in good order if nothing went wrong, and whether it did so counts. The services end
+/// before anything is said: what they have counted and traced is here then.
 async fn report(
     drill: &Drill,
     mut scene: Scene,
@@ -98,6 +99,10 @@ async fn report(
     errors: Vec<String>,
 ) -> Result<Report> {
     let whole = ended.is_some();
+    let left = match whole {
+        true => scene.closes().await,
+        false => Ok(()),
+    };
     let run = Run {
         drill,
         scene: &scene,
@@ -105,14 +110,9 @@ async fn report(
         errors,
     };
     let mut report = Report::of(run).await?;
-    let left = match whole {
-        true => scene.stop_others().await,
-        false => Ok(()),
-    };
     let left = match (whole, left) {
         (true, Ok(())) => scene.shop.finish().await,
-        (true, left) => scene.shop.abandon().await.and(left),
-        (false, _) => scene.shop.abandon().await,
+        (_, left) => scene.shop.abandon().await.and(left),
     };
     if let Err(error) = left {
         report

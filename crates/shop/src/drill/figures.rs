@@ -9,6 +9,7 @@ use super::{
     notes::Noted,
     scene::Ended,
     timeline::{Story, quantile},
+    traced::Traces,
     watching::{STALE_SECONDS, Sample},
 };
 use crate::{
@@ -40,12 +41,23 @@ pub(crate) struct Figures {
     pub(crate) charged_wrongly: usize,
     pub(crate) went_backwards: usize,
     pub(crate) not_published: usize,
+    #[serde(default)]
+    pub(crate) never_happened: usize,
+    /// Messages on both topics, repeats included; absent where Kafka was wiped.
+    #[serde(default)]
+    pub(crate) published: Option<usize>,
     /// Messages that were published again, as the topics show; absent where Kafka was wiped.
     pub(crate) published_again: Option<usize>,
     /// Events that an inbox knew; absent if no service told.
     pub(crate) duplicates_absorbed: Option<u64>,
     /// Events that were published after a later one of the same order, and moved nothing back.
     pub(crate) inversions_refused: Option<usize>,
+    /// Orders that are traced, and of these those whose spans are one connected tree; absent if there
+    /// were more spans than are kept.
+    #[serde(default)]
+    pub(crate) traced: Option<usize>,
+    #[serde(default)]
+    pub(crate) one_tree: Option<usize>,
     /// From the first fault until it showed: in an answer, at the circuit, or in an outbox.
     pub(crate) detected_ms: Option<u64>,
     /// From the healing of the last fault.
@@ -67,6 +79,7 @@ pub(super) struct Known<'a> {
     pub(super) samples: &'a [Sample],
     pub(super) ended: Option<&'a Ended>,
     pub(super) duplicates: Option<u64>,
+    pub(super) traces: Option<&'a Traces>,
 }
 
 impl Known<'_> {
@@ -77,6 +90,8 @@ impl Known<'_> {
             fail: self.count(Outcome::Fail),
             unknown: self.count(Outcome::Unknown),
             duplicates_absorbed: self.duplicates,
+            traced: self.traces.map(|traces| traces.count),
+            one_tree: self.traces.map(Traces::whole),
             detected_ms: self.detected_ms(),
             ..Figures::default()
         };
@@ -147,7 +162,9 @@ impl Known<'_> {
         ]);
         figures.went_backwards = found(&[Rule::OrderHistoryBroken, Rule::TicketHistoryBroken]);
         figures.not_published = found(&[Rule::NotPublished]);
+        figures.never_happened = found(&[Rule::NeverHappened]);
         let topics = ended.published.as_ref();
+        figures.published = topics.map(|topics| topics.messages);
         figures.published_again = topics.map(|topics| topics.repeats);
         figures.inversions_refused = topics.map(|topics| topics.inversions);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Settings, clocks};
+use super::{Settings, clocks, exports::Exports};
 use crate::{
     harness::{self, Hosted, Shop},
     history::History,
@@ -14,8 +14,6 @@ use anyhow::Result;
 const BARISTAS: i32 = 12;
 /// Short enough for twelve, long enough that somebody has a drink in hand when it breaks.
 const BREW_SCALE: &str = "0.005";
-/// In milliseconds: often enough to count what a process did before it was killed.
-const EXPORT_EVERY: &str = "250";
 
 /// What is opened.
 #[derive(Clone, Debug)]
@@ -27,8 +25,6 @@ pub(crate) struct Opening {
     clocks: Vec<Service>,
     /// Whether it can be had on this machine; the error says why not.
     needs: fn() -> Result<()>,
-    /// Whether somebody collects traces.
-    pub(super) collects: bool,
     /// Kafka keeps what it was given, so that the topics are a witness.
     pub(super) log_is_kept: bool,
 }
@@ -46,7 +42,6 @@ impl Default for Opening {
             baristas: 1,
             clocks: Vec::new(),
             needs: || Ok(()),
-            collects: false,
             log_is_kept: true,
         }
     }
@@ -107,12 +102,6 @@ impl Opening {
         self
     }
 
-    /// With a collector of traces, which can be lost.
-    pub(crate) fn collector(mut self) -> Self {
-        self.collects = true;
-        self
-    }
-
     /// With a clock for a service that can be set.
     pub(crate) fn clock_of(mut self, service: Service) -> Self {
         self.clocks.push(service);
@@ -133,19 +122,18 @@ impl Opening {
         (self.needs)()
     }
 
-    /// Opens it. `endpoint` is where the services send what they measure.
+    /// Opens it. `exports` is where the services send what they measure.
     pub(super) async fn open(
         mut self,
         history: History,
         logs: &Path,
-        endpoint: &str,
+        exports: &Exports,
         settings: &Settings,
     ) -> Result<(Shop, Vec<(Service, Hosted)>)> {
         for service in Service::ALL {
-            let metrics = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
-            let every = "OTEL_METRIC_EXPORT_INTERVAL";
-            let options = self.options.with(service, metrics, endpoint);
-            self.options = options.with(service, every, EXPORT_EVERY);
+            for (name, value) in exports.settings() {
+                self.options = self.options.with(service, name, value);
+            }
         }
         for service in self.clocks {
             for (name, value) in clocks::settings(service, logs, settings)? {

@@ -1,11 +1,11 @@
 //! The report as one page of HTML that needs nothing else: no script, no font, no picture.
 //!
 //! The verdict is on top. Each drill has its figures, what had to hold, the course of the run with
-//! its faults shaded, and its strangest and slowest orders on the same axis of time.
+//! its faults shaded, its strangest and slowest orders on the same axis of time, and their traces.
 
 use std::fmt;
 
-use super::{report::Report, table};
+use super::{figures::Figures, report::Report, table};
 
 /// The course of the run.
 mod chart;
@@ -13,6 +13,8 @@ mod chart;
 mod paths;
 /// Where a value lies on a drawing.
 mod scale;
+/// Traces of single orders.
+mod trees;
 
 const STYLE: &str = include_str!("page/page.css");
 /// Failures that are listed.
@@ -42,6 +44,21 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// Text in which names of code stand between backticks.
+struct Prose<'a>(&'a str);
+
+impl fmt::Display for Prose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, part) in self.0.split('`').enumerate() {
+            match nth % 2 {
+                0 => write!(f, "{}", Text(part))?,
+                _ => write!(f, "<code>{}</code>", Text(part))?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(reports) = self;
@@ -62,11 +79,15 @@ impl fmt::Display for Page<'_> {
              <header class=\"{class}\"><h1>{title}</h1>"
         )?;
         if let Some(first) = reports.first() {
-            let (time, seed) = (first.time.format("%Y-%m-%d %H:%M UTC"), first.seed);
-            let (rate, seconds) = (first.rate, first.seconds);
+            let (time, rate) = (first.time.format("%Y-%m-%d %H:%M UTC"), first.rate);
+            let (seconds, seed) = (first.seconds, first.seed);
+            let seeds = match first.seeds.to_string() {
+                one if one.is_empty() => format!("seed {seed}"),
+                several => several,
+            };
             write!(
                 f,
-                "<p>{time} · {rate} customers a second for {seconds} s · seed {seed}</p>"
+                "<p>{time} · {rate} customers a second for {seconds} s · {seeds}</p>"
             )?;
         }
         writeln!(f, "</header>\n<main>")?;
@@ -79,32 +100,21 @@ impl fmt::Display for Page<'_> {
 }
 
 fn contents(f: &mut fmt::Formatter<'_>, reports: &[Report]) -> fmt::Result {
-    writeln!(
+    write!(
         f,
-        "<div class=\"wide\"><table class=\"all\"><thead><tr><th>drill</th><th>OK</th><th>failed</th>\
-         <th>unknown</th><th>acknowledged</th><th>READY</th><th>lost</th><th>twice</th>\
-         <th>charged wrongly</th><th>seen after</th><th>first OK</th><th>backlog gone</th></tr>\
-         </thead><tbody>"
+        "<div class=\"wide\"><table class=\"all\"><thead><tr><th>drill</th>"
     )?;
+    for (name, _) in table::columns(&Figures::default()) {
+        write!(f, "<th>{name}</th>")?;
+    }
+    writeln!(f, "</tr></thead><tbody>")?;
     for report in reports {
-        let (drill, r, chip) = (&report.drill, &report.figures, chip(report));
-        writeln!(
-            f,
-            "<tr><td>{chip} <a href=\"#{drill}\">{drill}</a></td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td></tr>",
-            r.ok,
-            r.fail,
-            r.unknown,
-            r.acknowledged,
-            r.ready,
-            r.lost,
-            r.made_twice,
-            r.charged_wrongly,
-            table::ms(r.detected_ms),
-            table::ms(r.first_ok_ms),
-            table::ms(r.backlog_gone_ms),
-        )?;
+        let (drill, chip) = (&report.drill, chip(report));
+        write!(f, "<tr><td>{chip} <a href=\"#{drill}\">{drill}</a></td>")?;
+        for (_, value) in table::columns(&report.figures) {
+            write!(f, "<td>{value}</td>")?;
+        }
+        writeln!(f, "</tr>")?;
     }
     writeln!(f, "</tbody></table></div>")
 }
@@ -120,7 +130,7 @@ impl fmt::Display for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
         let (drill, chip) = (&report.drill, chip(report));
-        let hypothesis = Text(&report.hypothesis);
+        let hypothesis = Prose(&report.hypothesis);
         writeln!(
             f,
             "<section id=\"{drill}\"><h2>{chip} {drill}</h2><p class=\"lead\">{hypothesis}</p>"
@@ -130,10 +140,10 @@ impl fmt::Display for Section<'_> {
         }
         tiles(f, report)?;
         write!(f, "{}", chart::Chart(report))?;
-        write!(f, "<div class=\"columns\">")?;
         claims(f, report)?;
         figures(f, report)?;
-        writeln!(f, "</div>\n{}</section>", paths::Paths(report))
+        writeln!(f, "{}", paths::Paths(report))?;
+        writeln!(f, "{}</section>", trees::Trees(report))
     }
 }
 
@@ -177,7 +187,7 @@ fn tiles(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 }
 
 fn claims(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    write!(f, "<div><h3>What had to hold</h3><ul class=\"claims\">")?;
+    write!(f, "<h3>What had to hold</h3><ul class=\"claims\">")?;
     for claim in &report.noted.claims {
         let (class, mark) = match claim.holds {
             true => ("passed", '✔'),
@@ -196,14 +206,14 @@ fn claims(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
             "<li><span class=\"chip bite\">⚡</span> The fault bit: {count} {what}</li>"
         )?;
     }
-    write!(f, "</ul></div>")
+    writeln!(f, "</ul>")
 }
 
 fn figures(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    write!(f, "<div><h3>Figures</h3><table class=\"figures\"><tbody>")?;
+    write!(f, "<h3>Figures</h3><dl class=\"figures\">")?;
     for (name, value) in table::rows(&report.figures) {
         let (name, value) = (Text(&name), Text(&value));
-        write!(f, "<tr><th>{name}</th><td>{value}</td></tr>")?;
+        write!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")?;
     }
-    write!(f, "</tbody></table></div>")
+    writeln!(f, "</dl>")
 }

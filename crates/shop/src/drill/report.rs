@@ -1,22 +1,26 @@
 //! All that is known after a drill, and the verdict.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Settings,
     figures::{Figures, Known},
     notes::{Claim, Noted},
     scene::{Ended, Scene},
     script::Drill,
     timeline::{Story, Timeline, stories},
+    traced::{Traced, Traces},
 };
 use crate::books::Finding;
 
 /// Orders that are shown one by one.
 const SHOWN: usize = 8;
+/// Of these, those with which nothing is wrong but their trace.
+const SHOWN_TORN: usize = 2;
 
 /// What a drill has shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +29,9 @@ pub(crate) struct Report {
     pub(crate) hypothesis: String,
     pub(crate) time: DateTime<Utc>,
     pub(crate) seed: u64,
+    /// Of all runs that this one stands for.
+    #[serde(default)]
+    pub(crate) seeds: Seeds,
     pub(crate) seconds: u64,
     pub(crate) rate: u32,
     /// Why it failed; nothing if it passed.
@@ -36,7 +43,7 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) timeline: Timeline,
-    /// The slowest orders, and those on which the books found something.
+    /// The slowest orders, those on which the books found something, and some whose trace is torn.
     pub(crate) orders: Vec<Story>,
 }
 
@@ -56,6 +63,25 @@ impl Report {
         self.failures.is_empty()
     }
 
+    /// Of a drill whose shop did not open, or could not be ended.
+    pub(super) fn not_run(drill: &Drill, settings: &Settings, error: &anyhow::Error) -> Self {
+        Self {
+            drill: drill.name.to_owned(),
+            hypothesis: drill.hypothesis(),
+            time: Utc::now(),
+            seed: settings.seed,
+            seeds: Seeds::default(),
+            seconds: settings.seconds,
+            rate: settings.rate,
+            failures: vec![format!("{error:#}")],
+            noted: Noted::default(),
+            figures: Figures::default(),
+            counters: BTreeMap::new(),
+            timeline: Timeline::default(),
+            orders: Vec::new(),
+        }
+    }
+
     pub(super) async fn of(run: Run<'_>) -> Result<Self> {
         let Run {
             drill,
@@ -67,6 +93,7 @@ impl Report {
         // Postgres may be what is broken.
         let stories = stories(&scene.shop.reception_pool(), began).await;
         let stories = stories.unwrap_or_default();
+        let traces = Traces::of(&stories, scene.spans());
         let samples = scene.samples();
         let figures = Known {
             calls: &calls,
@@ -75,9 +102,15 @@ impl Report {
             samples: &samples,
             ended: ended.as_ref(),
             duplicates: scene.sum("coffeeshop.inbox.duplicates"),
+            traces: traces.as_ref(),
         }
         .figures();
         let findings = ended.as_ref().map_or(&[][..], |e| &e.books.findings);
+        let mut orders = shown(&stories, findings, &traces.unwrap_or_default());
+        for order in &mut orders {
+            let tree = order.trace.as_ref().map(|trace| scene.spans().tree(trace));
+            order.traced = tree.and_then(|tree| Traced::of(&tree, began));
+        }
         let failures = match errors.is_empty() {
             true => verdict(&noted, &figures, findings),
             // What did not come to its end has nothing else to say.
@@ -88,15 +121,44 @@ impl Report {
             hypothesis: drill.hypothesis(),
             time: began,
             seed: scene.settings.seed,
+            seeds: Seeds::default(),
             seconds: scene.settings.seconds,
             rate: scene.settings.rate,
             failures,
-            orders: shown(&stories, findings),
+            orders,
             counters: scene.sums(),
             timeline: Timeline::new(&calls, &stories, samples),
             figures,
             noted,
         })
+    }
+}
+
+/// How a drill went with several seeds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seeds {
+    passed: Vec<u64>,
+    failed: Vec<u64>,
+}
+
+impl Seeds {
+    pub(super) fn add(&mut self, seed: u64, passed: bool) {
+        match passed {
+            true => self.passed.push(seed),
+            false => self.failed.push(seed),
+        }
+    }
+}
+
+impl fmt::Display for Seeds {
+    /// `20 seeds, red: 7, 13`; nothing of one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed: Vec<String> = self.failed.iter().map(u64::to_string).collect();
+        match (self.passed.len() + self.failed.len(), failed.len()) {
+            (0 | 1, _) => Ok(()),
+            (seeds, 0) => write!(f, "{seeds} seeds"),
+            (seeds, _) => write!(f, "{seeds} seeds, red: {}", failed.join(", ")),
+        }
     }
 }
 
@@ -122,15 +184,18 @@ fn verdict(noted: &Noted, figures: &Figures, findings: &[Finding]) -> Vec<String
     failures
 }
 
-/// The strangest first, then the slowest.
-fn shown(stories: &[Story], findings: &[Finding]) -> Vec<Story> {
-    let strange = |story: &Story| findings.iter().any(|f| f.order_id == story.order_id);
+/// The strangest first: those on which the books found something, then a few whose trace is torn. Then
+/// the slowest.
+fn shown(stories: &[Story], findings: &[Finding], traces: &Traces) -> Vec<Story> {
+    let wrong = |story: &Story| findings.iter().any(|f| f.order_id == story.order_id);
+    let torn = |story: &Story| traces.torn.contains(&story.order_id);
     let mut stories: Vec<&Story> = stories.iter().collect();
-    stories.sort_by_key(|story| {
-        let lasted = story.lasted_us().unwrap_or(u64::MAX);
-        std::cmp::Reverse((strange(story), lasted))
-    });
-    stories.into_iter().take(SHOWN).cloned().collect()
+    stories.sort_by_key(|story| Reverse(story.lasted_us().unwrap_or(u64::MAX)));
+    let (wrong, others): (Vec<&Story>, Vec<&Story>) = stories.into_iter().partition(|s| wrong(s));
+    let (torn, slow): (Vec<&Story>, Vec<&Story>) = others.into_iter().partition(|s| torn(s));
+    let torn = torn.into_iter().take(SHOWN_TORN);
+    let shown = wrong.into_iter().chain(torn).chain(slow);
+    shown.take(SHOWN).cloned().collect()
 }
 
 #[cfg(test)]

@@ -23,13 +23,15 @@ use tokio::{
 
 use super::{
     Settings,
-    meters::Meters,
+    exports::Exports,
     notes::{Bite, Claim, Noted, Notes},
     opening::Opening,
+    spans::Spans,
     watching::Watching,
 };
 use crate::{
-    harness::{self, Collector, Hosted, Shop},
+    fault::Proxy,
+    harness::{self, Hosted, Shop},
     history::{Call, History},
     services::Service,
 };
@@ -44,6 +46,8 @@ mod ending;
 mod faults;
 /// What is asked of databases and of Kafka itself.
 mod looks;
+/// Who must have noticed what was broken.
+mod noticed;
 /// More customers than usual.
 mod rush;
 /// What an onlooker has seen.
@@ -53,6 +57,7 @@ mod troubles;
 
 pub(crate) use calls::Calls;
 pub(super) use ending::Ended;
+pub(crate) use faults::loses_replies;
 pub(crate) use troubles::Trouble;
 
 /// The share of the time in which nothing is broken yet.
@@ -82,8 +87,7 @@ pub(crate) struct Scene {
     came: OnceLock<Instant>,
     notes: Notes,
     of_calls: claims::OfCalls,
-    meters: Meters,
-    collector: Option<Collector>,
+    exports: Exports,
     watching: Watching,
     dice: Mutex<StdRng>,
     leave: Stop,
@@ -97,10 +101,9 @@ impl Scene {
     pub(super) async fn open(opening: Opening, settings: Settings, folder: &Path) -> Result<Self> {
         let history = History::recorded(&folder.join("history.jsonl"))?;
         let (began, _) = history.began().context("it is recorded")?;
-        let meters = Meters::open().await?;
+        let exports = Exports::open().await?;
         let logs = folder.join("logs");
-        let (opening, collector) = collected(opening).await;
-        let opened = opening.open(history.clone(), &logs, &meters.endpoint, &settings);
+        let opened = opening.open(history.clone(), &logs, &exports, &settings);
         let (shop, others) = opened.await?;
         Ok(Self {
             watching: Watching::start(&shop, began),
@@ -114,8 +117,7 @@ impl Scene {
             came: OnceLock::new(),
             notes: Notes::default(),
             of_calls: claims::OfCalls::default(),
-            meters,
-            collector,
+            exports,
             leave: Stop::new(),
             customers: tokio::sync::Mutex::new(JoinSet::new()),
             doing: Mutex::new("opening".to_owned()),
@@ -227,13 +229,14 @@ impl Scene {
         }
     }
 
-    /// Who collects traces.
-    ///
-    /// # Panics
-    /// Nobody does.
-    pub(crate) fn collector(&self) -> &Collector {
-        let collector = self.collector.as_ref();
-        collector.expect("the shop was opened with `collector`")
+    /// The line of all services to whoever collects their spans.
+    pub(crate) fn line_of_spans(&self) -> &Proxy {
+        &self.exports.line
+    }
+
+    /// The spans that have arrived.
+    pub(crate) fn spans(&self) -> &Spans {
+        self.exports.spans()
     }
 
     /// Every instance of a service.
@@ -244,7 +247,7 @@ impl Scene {
 
     /// The sum of a counter over all services, so far.
     pub(crate) fn counted(&self, counter: &str) -> u64 {
-        self.meters.sum(counter).unwrap_or(0)
+        self.exports.meters().sum(counter).unwrap_or(0)
     }
 
     /// How many orders or tickets are there, by a question that counts.
@@ -271,12 +274,12 @@ impl Scene {
         what.clone_into(&mut doing);
     }
 
-    /// Ends the instances beyond the first of each in good order.
-    pub(super) async fn stop_others(&mut self) -> Result<()> {
+    /// Ends every instance in good order, those beyond the first of each before them.
+    pub(super) async fn closes(&mut self) -> Result<()> {
         for (_, other) in self.others.drain(..) {
             other.stop().await?;
         }
-        Ok(())
+        self.shop.stop_services().await
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {
@@ -291,12 +294,12 @@ impl Scene {
 
     /// The sum of a counter; none if no service ever sent it.
     pub(super) fn sum(&self, counter: &str) -> Option<u64> {
-        self.meters.sum(counter)
+        self.exports.meters().sum(counter)
     }
 
     /// All counters.
     pub(super) fn sums(&self) -> BTreeMap<String, u64> {
-        self.meters.sums()
+        self.exports.meters().sums()
     }
 
     pub(super) fn noted(&self) -> Noted {
@@ -317,19 +320,4 @@ impl Scene {
     fn share(&self, share: f64) -> Duration {
         Duration::from_secs(self.settings.seconds).mul_f64(share)
     }
-}
-
-/// With somebody who collects traces, if they are wanted.
-async fn collected(opening: Opening) -> (Opening, Option<Collector>) {
-    if !opening.collects {
-        return (opening, None);
-    }
-    let (traces, collector) = (
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        Collector::open().await,
-    );
-    let opening = Service::ALL.into_iter().fold(opening, |opening, service| {
-        opening.with(service, traces, &collector.endpoint)
-    });
-    (opening, Some(collector))
 }

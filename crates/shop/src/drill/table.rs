@@ -1,9 +1,8 @@
 //! The verdict and the figures, for people.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context as _, Result};
 
 use super::{catalog, figures::Figures, report::Report};
 
@@ -24,49 +23,31 @@ pub(super) fn list() {
     }
 }
 
-/// The same as a table in Markdown, with the figures of the last run of each.
-pub(super) fn markdown(folder: &Path) -> Result<()> {
-    anstream::println!(
-        "| drill | hypothesis | calls OK / fail / unknown | acknowledged → READY | lost, twice, \
-         charged wrongly | seen after | first OK, backlog gone after healing |\n\
-         |---|---|---|---|---|---|---|"
-    );
+/// The same as a table in Markdown, with the figures of those that were run.
+pub(super) fn markdown(reports: &[Report]) -> String {
+    let headings = columns(&Figures::default()).map(|(name, _)| name);
+    let rules = "---|".repeat(headings.len());
+    let mut table = format!("| drill | hypothesis | {} |\n", headings.join(" | "));
+    table += &format!("|---|---|{rules}\n");
     for drill in catalog::DRILLS {
-        let figures = match last(&folder.join(drill.name).join("report.json"))? {
-            Some(report) => row(&report),
-            None => "| not run here | | | | |".to_owned(),
-        };
         let (name, hypothesis) = (drill.name, drill.hypothesis());
-        anstream::println!("| `{name}` | {hypothesis} {figures}");
+        let report = reports.iter().find(|report| report.drill == name);
+        let figures = report.map_or_else(
+            || "not run here".to_owned() + &" |".repeat(headings.len() - 1),
+            figures,
+        );
+        table += &format!("| `{name}` | {hypothesis} | {figures} |\n");
     }
-    Ok(())
+    table
 }
 
-fn last(path: &Path) -> Result<Option<Report>> {
-    let Ok(text) = fs::read_to_string(path) else {
-        return Ok(None);
-    };
-    let report = serde_json::from_str(&text);
-    report.with_context(|| format!("{} is of another version", path.display()))
-}
-
-fn row(report: &Report) -> String {
-    let f = &report.figures;
-    let verdict = if report.passed() { "" } else { "**failed** " };
-    format!(
-        "| {verdict}{} / {} / {} | {} → {} | {}, {}, {} | {} | {}, {} |",
-        f.ok,
-        f.fail,
-        f.unknown,
-        f.acknowledged,
-        f.ready,
-        f.lost,
-        f.made_twice,
-        f.charged_wrongly,
-        ms(f.detected_ms),
-        ms(f.first_ok_ms),
-        ms(f.backlog_gone_ms),
-    )
+fn figures(report: &Report) -> String {
+    let values = columns(&report.figures).map(|(_, value)| value).join(" | ");
+    match (report.passed(), report.seeds.to_string().as_str()) {
+        (true, _) => values,
+        (false, "") => format!("**failed** {values}"),
+        (false, seeds) => format!("**failed** ({seeds}) {values}"),
+    }
 }
 
 /// A time, as short as it may be; a dash for one that there is not.
@@ -146,9 +127,15 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
         ("charged wrongly", f.charged_wrongly.to_string()),
         ("went backwards", f.went_backwards.to_string()),
         ("happened and not published", f.not_published.to_string()),
+        ("published and never happened", f.never_happened.to_string()),
+        (
+            "published",
+            count(f.published.map(|published| published as u64)),
+        ),
         ("published again", count(again)),
         ("duplicates absorbed", count(f.duplicates_absorbed)),
         ("inversions refused", count(inversions)),
+        ("orders whose trace is one tree", trees(f)),
         ("seen after", ms(f.detected_ms)),
         ("first OK after healing", ms(f.first_ok_ms)),
         ("first READY after healing", ms(f.first_ready_ms)),
@@ -164,46 +151,53 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
     injected.chain(others).collect()
 }
 
+/// The figures by which drills are compared, a line each: what a column is called, and what it holds.
+pub(super) fn columns(figures: &Figures) -> [(&'static str, String); 7] {
+    let f = figures;
+    let all = |counts: [usize; 3]| counts.map(|count| count.to_string()).join(" / ");
+    let wrong = [f.lost, f.made_twice, f.charged_wrongly];
+    [
+        ("OK / failed / unknown", all([f.ok, f.fail, f.unknown])),
+        (
+            "placed / READY",
+            format!("{} / {}", f.acknowledged, f.ready),
+        ),
+        ("lost / twice / charged wrongly", all(wrong)),
+        ("one tree", trees(f)),
+        ("seen after", ms(f.detected_ms)),
+        ("first OK", ms(f.first_ok_ms)),
+        ("backlog gone", ms(f.backlog_gone_ms)),
+    ]
+}
+
+/// The share of orders whose trace is one connected tree, never rounded up to all.
+fn trees(figures: &Figures) -> String {
+    match (figures.one_tree, figures.traced) {
+        (Some(whole), Some(traced @ 1..)) => {
+            let permille = 1_000 * whole / traced;
+            format!("{}.{} %", permille / 10, permille % 10)
+        }
+        _ => "–".to_owned(),
+    }
+}
+
 impl fmt::Display for All<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bold = Style::new().bold();
-        writeln!(
-            f,
-            "\n{bold}  {:<26}{:>7}{:>7}{:>9}{:>8}{:>8}{:>6}{:>7}{:>9}{:>10}{:>10}{:>10}{bold:#}",
-            "drill",
-            "OK",
-            "fail",
-            "unknown",
-            "acked",
-            "READY",
-            "lost",
-            "twice",
-            "charged",
-            "seen",
-            "first OK",
-            "backlog"
-        )?;
+        write!(f, "\n{bold}  {:<30}", "drill")?;
+        for (name, _) in columns(&Figures::default()) {
+            write!(f, "  {name:>12}")?;
+        }
+        writeln!(f, "{bold:#}")?;
         for report in self.0 {
             let (color, mark) = mark(report.passed());
-            let r = &report.figures;
-            writeln!(
-                f,
-                "{color}{mark}{color:#} {:<26}{:>7}{:>7}{:>9}{:>8}{:>8}{:>6}{:>7}{:>9}{:>10}{:>10}{:>10}",
-                report.drill,
-                r.ok,
-                r.fail,
-                r.unknown,
-                r.acknowledged,
-                r.ready,
-                r.lost,
-                r.made_twice,
-                r.charged_wrongly,
-                ms(r.detected_ms),
-                ms(r.first_ok_ms),
-                ms(r.backlog_gone_ms)
-            )?;
+            let name = format!("{} {}", report.drill, report.seeds);
+            write!(f, "{color}{mark}{color:#} {name:<30}")?;
+            for (name, value) in columns(&report.figures) {
+                write!(f, "  {value:>width$}", width = name.len().max(12))?;
+            }
+            writeln!(f)?;
         }
-        let failed = self.0.iter().filter(|report| !report.passed()).count();
-        write!(f, "{} drills, {failed} failed", self.0.len())
+        Ok(())
     }
 }

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::watching::Sample;
-use crate::history::{Call, Outcome};
+use super::{traced::Traced, watching::Sample};
+use crate::{
+    history::{Call, Outcome},
+    traces::TraceId,
+};
 
 /// What is counted together: half a second.
 const BIN_US: u64 = 500_000;
@@ -21,6 +24,12 @@ pub(crate) struct Story {
     pub(crate) over_us: Option<u64>,
     /// The states it went through: when, and which.
     pub(crate) path: Vec<(u64, String)>,
+    /// Absent if it was not traced.
+    #[serde(skip)]
+    pub(super) trace: Option<TraceId>,
+    /// Its trace, if the order is shown.
+    #[serde(default)]
+    pub(crate) traced: Option<Traced>,
 }
 
 /// One point of each line, at the middle of its half second; microseconds since the history began.
@@ -57,6 +66,7 @@ struct Row {
     over_time: Option<DateTime<Utc>>,
     times: Vec<DateTime<Utc>>,
     states: Vec<String>,
+    traceparent: Option<String>,
 }
 
 impl Story {
@@ -77,7 +87,7 @@ pub(super) async fn stories(reception: &PgPool, began: DateTime<Utc>) -> Result<
              case when o.state in ('AWAITING_PAYMENT', 'PAID', 'PREPARING') then null \
                   else coalesce(o.ready_time, o.update_time) end as over_time, \
              array_agg(h.time order by h.revision) as times, \
-             array_agg(h.state order by h.revision) as states \
+             array_agg(h.state order by h.revision) as states, o.traceparent \
          from orders o join order_history h using (order_id) group by o.order_id \
          order by o.order_id",
     )
@@ -93,6 +103,8 @@ pub(super) async fn stories(reception: &PgPool, began: DateTime<Utc>) -> Result<
         placed_us: since(row.create_time),
         over_us: row.over_time.map(since),
         path: row.times.into_iter().map(since).zip(row.states).collect(),
+        trace: row.traceparent.as_deref().and_then(TraceId::of_context),
+        traced: None,
     };
     Ok(rows.into_iter().map(story).collect())
 }

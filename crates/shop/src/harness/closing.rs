@@ -100,7 +100,8 @@ impl Shop {
         self.servers.end().await
     }
 
-    async fn stop_services(&self) -> Result<()> {
+    /// Ends its services in good order. An error if one did not end well.
+    pub(crate) async fn stop_services(&self) -> Result<()> {
         tokio::try_join!(
             self.reception.stop(),
             self.barista.stop(),

@@ -1,8 +1,9 @@
 //! One call and what became of it.
 
-use std::{error::Error as _, io, time::Duration};
+use std::time::Duration;
 
 use proto::reception::v1::Order;
+use rpc::client::was_not_begun;
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -85,7 +86,7 @@ impl Outcome {
     pub fn of(answer: &Result<Order, Status>) -> Self {
         match answer {
             Ok(_) => Self::Ok,
-            Err(status) if refuses(status.code()) || was_never_sent(status) => Self::Fail,
+            Err(status) if refuses(status.code()) || was_not_begun(status) => Self::Fail,
             Err(_) => Self::Unknown,
         }
     }
@@ -105,17 +106,4 @@ fn refuses(code: Code) -> bool {
             | Code::PermissionDenied
             | Code::Unauthenticated
     )
-}
-
-/// Nobody listened.
-fn was_never_sent(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

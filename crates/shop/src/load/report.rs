@@ -10,16 +10,17 @@ use super::{
     cost::Cost,
     rows::Ready,
 };
+use crate::part::Part;
 
 /// What was loaded, and by how many.
 #[derive(Debug, Serialize)]
-pub(super) struct Shop {
-    pub(super) clients: u32,
+pub(crate) struct Shop {
+    pub(crate) clients: u32,
     /// Orders a second that were wanted, if they came at a rate.
     pub(super) rate: Option<u32>,
-    pub(super) baristas: i64,
+    pub(crate) baristas: i64,
     /// Factor on brew times.
-    pub(super) brew_scale: f64,
+    pub(crate) brew_scale: f64,
     /// "no telemetry", "1 % traced"
     pub(super) tracing: String,
     /// When the run began.
@@ -31,8 +32,8 @@ pub(super) const OWN: &str = "load generator";
 
 /// What a run has shown.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    shop: Shop,
+pub(crate) struct Report {
+    pub(crate) shop: Shop,
     /// For how long the clients ordered.
     ordering_seconds: f64,
     acknowledged: u64,
@@ -40,16 +41,18 @@ pub(super) struct Report {
     /// Acknowledged orders a second while the clients ordered.
     placed_per_second: f64,
     place_p50_ms: f64,
-    place_p99_ms: f64,
+    pub(crate) place_p99_ms: f64,
     place_max_ms: f64,
-    ready: Ready,
+    pub(crate) ready: Ready,
     /// From the first order placed to the last one READY.
-    ready_per_second: f64,
+    pub(crate) ready_per_second: f64,
     cost: Vec<Cost>,
-    /// All parts of the shop, without the load generator.
-    cpu_seconds_per_1000_orders: f64,
+    /// All parts of the shop, without the load generator and what takes the spans.
+    pub(crate) cpu_seconds_per_1000_orders: f64,
+    /// What takes the spans, if that is ours.
+    pub(crate) receiver_cpu_seconds_per_1000_orders: Option<f64>,
     /// pgbench's inserts a second, one row per transaction.
-    yardstick_per_second: Option<f64>,
+    pub(super) yardstick_per_second: Option<f64>,
 }
 
 impl Report {
@@ -59,13 +62,17 @@ impl Report {
         placed: &Placed,
         ready: &Ready,
         cost: Vec<Cost>,
-        yardstick_per_second: Option<f64>,
     ) -> Self {
         let quantile = |q| millis(placed.latency_us.value_at_quantile(q));
         let orders = float(placed.acknowledged.max(1));
         let ready_orders = float(u64::try_from(ready.orders).unwrap_or(0));
+        let receiver = |cost: &&Cost| cost.part == Part::Telemetry.name();
         let parts = cost.iter().filter(|cost| cost.part != OWN);
-        let cpu: f64 = parts.map(|cost| cost.cpu_seconds).sum();
+        let cpu: f64 = parts
+            .filter(|cost| !receiver(cost))
+            .map(|cost| cost.cpu_seconds)
+            .sum();
+        let receiver = cost.iter().find(receiver);
         Self {
             shop,
             ordering_seconds: ordering.as_secs_f64(),
@@ -78,8 +85,10 @@ impl Report {
             ready: ready.clone(),
             ready_per_second: ready_orders / ready.seconds.max(f64::EPSILON),
             cpu_seconds_per_1000_orders: 1_000.0 * cpu / orders,
+            receiver_cpu_seconds_per_1000_orders: receiver
+                .map(|cost| 1_000.0 * cost.cpu_seconds / orders),
             cost,
-            yardstick_per_second,
+            yardstick_per_second: None,
         }
     }
 }
@@ -170,6 +179,10 @@ impl fmt::Display for Report {
             )?;
         }
         let per = self.cpu_seconds_per_1000_orders;
-        writeln!(f, "{:<16}{:>10}{per:>18.3}", "the shop in all", "")
+        writeln!(f, "{:<16}{:>10}{per:>18.3}", "the shop in all", "")?;
+        match self.receiver_cpu_seconds_per_1000_orders {
+            Some(_) => writeln!(f, "telemetry, which takes the spans, is not in it"),
+            None => Ok(()),
+        }
     }
 }

@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The READY orders of a run.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     /// How many.
     pub(super) orders: i64,
     /// From the first order placed to the last one READY.
@@ -23,6 +23,8 @@ pub(super) struct Ready {
     pub(super) p50_ms: f64,
     /// 99th percentile.
     pub(super) p99_ms: f64,
+    /// Share of them whose trace is recorded, by what their rows carry on.
+    pub(crate) traced: f64,
 }
 
 /// Hires baristas who can make anything: rows in the barista's own table.
@@ -87,8 +89,9 @@ pub(super) async fn ready_from(reception: &PgPool, first: Uuid) -> Result<Ready>
         "select count(*) as orders, \
                 coalesce(extract(epoch from max(ready_time) - min(create_time)), 0)::float8 as seconds, \
                 coalesce(percentile_cont(0.50) within group (order by wait), 0) as p50_ms, \
-                coalesce(percentile_cont(0.99) within group (order by wait), 0) as p99_ms \
-         from (select create_time, ready_time, \
+                coalesce(percentile_cont(0.99) within group (order by wait), 0) as p99_ms, \
+                coalesce(avg((traceparent ~ '[13579bdf]$')::int), 0)::float8 as traced \
+         from (select create_time, ready_time, traceparent, \
                       1000 * extract(epoch from ready_time - create_time)::float8 as wait \
                from orders where state = 'READY' and order_id >= $1) as o",
     )

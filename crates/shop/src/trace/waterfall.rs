@@ -17,7 +17,7 @@ mod bar;
 mod label;
 
 use bar::Scale;
-use label::label;
+pub(crate) use label::label;
 
 /// Where the output is no terminal.
 const PIPED_WIDTH: u16 = 100;

@@ -87,6 +87,14 @@ impl TraceId {
     pub fn parse(text: &str) -> Option<Self> {
         parse(text, 32).map(Self)
     }
+
+    /// Of a W3C context, `00-<trace>-<span>-<flags>`, if that says that the trace is recorded.
+    pub fn of_context(traceparent: &str) -> Option<Self> {
+        let mut parts = traceparent.split('-').skip(1);
+        let (trace, flags) = (parts.next()?, parts.nth(1)?);
+        let recorded = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+        recorded.then(|| Self::parse(trace)).flatten()
+    }
 }
 
 impl SpanId {

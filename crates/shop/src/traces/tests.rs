@@ -74,6 +74,15 @@ fn what_is_no_tree_is_called_by_its_name() {
 }
 
 #[test]
+fn a_context_names_its_trace_if_it_is_recorded() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let context = |flags| TraceId::of_context(&format!("00-{trace}-b7ad6b7169203331-{flags}"));
+    assert_eq!(context("01"), TraceId::parse(trace));
+    assert_eq!(context("00"), None);
+    assert_eq!(TraceId::of_context("00-0af7"), None);
+}
+
+#[test]
 fn waits_are_named_and_measured() {
     let tree = Tree::new([
         span(1, 0, "create", (0, 10)),

@@ -26,6 +26,10 @@ pub struct Options {
     /// as it is if the shop is open].
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     otlp: Option<String>,
+    /// Send metrics to this endpoint, wherever the rest goes [default: where the rest goes; or as it
+    /// is if the shop is open].
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL")]
+    otlp_metrics: Option<String>,
     /// Send no telemetry to anybody, whatever the environment says.
     #[arg(long)]
     no_telemetry: bool,
@@ -43,13 +47,26 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl Options {
+    /// To the shop's own receiver, a share of the orders traced and the metrics elsewhere; or nothing.
+    pub fn measured(traced: Option<f64>, metrics: &str) -> Self {
+        Self {
+            otlp: None,
+            otlp_metrics: Some(metrics.to_owned()),
+            no_telemetry: traced.is_none(),
+            trace_ratio: traced,
+        }
+    }
+
     /// Writes down what is asked for; what is not stays, unless the shop is opened afresh.
     pub fn decide(&self, state: &mut State, fresh: bool) {
         if fresh {
             (state.telemetry, state.trace_ratio) = (Telemetry::Own, None);
+            state.metrics = None;
         }
         // A variable that is set to nothing counts as not set.
-        let otlp = self.otlp.clone().filter(|url| !url.is_empty());
+        let set = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
+        let otlp = set(&self.otlp);
+        state.metrics = set(&self.otlp_metrics).or(state.metrics.take());
         state.telemetry = match otlp {
             _ if self.no_telemetry => Telemetry::Off,
             Some(url) => Telemetry::Elsewhere(url),
@@ -122,6 +139,8 @@ pub fn settings(state: &State) -> Vec<(&'static str, String)> {
         Telemetry::Own => own().map(|address| format!("http://{address}")),
     };
     let endpoint = endpoint.map(|url| ("OTEL_EXPORTER_OTLP_ENDPOINT", url));
+    let metrics = state.metrics.clone();
+    let metrics = metrics.map(|url| ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", url));
     let sampler = state.trace_ratio.map(|ratio| {
         let sampler = "parentbased_traceidratio".to_owned();
         [
@@ -131,6 +150,7 @@ pub fn settings(state: &State) -> Vec<(&'static str, String)> {
     });
     endpoint
         .into_iter()
+        .chain(metrics)
         .chain(sampler.into_iter().flatten())
         .collect()
 }

@@ -50,6 +50,7 @@ impl TestShop {
         command
             .env_remove("DATABASE_URL")
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
             .env_remove("KAFKA_BROKERS");
         let ports = ["--reception-port", "--barista-port", "--payments-port"];
         for port in ports

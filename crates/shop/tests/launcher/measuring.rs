@@ -1,4 +1,5 @@
 use std::{
+    fs,
     process::Output,
     time::{Duration, Instant},
 };
@@ -8,8 +9,10 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
 };
+use serde_json::Value;
 use shop::{part::Part, process::Identity};
 use sqlx::{Connection as _, PgConnection};
+use tempfile::NamedTempFile;
 
 use crate::life::TestShop;
 
@@ -52,6 +55,28 @@ async fn each_message_is_counted_as_handled_once_and_nothing_is_left_behind() {
     let counted = "each of 3000 messages was handled once, in each run";
     assert!(said.contains(counted), "{said}");
     assert_eq!(left_behind(&shop).await, Vec::<String>::new());
+}
+
+#[test]
+fn what_tracing_costs_is_measured_of_shops_that_trace_as_much_as_they_say() {
+    let shop = TestShop::new();
+    let figures = NamedTempFile::new().expect("a temporary file can be made");
+    let path = figures.path().to_str().expect("a plain path");
+    let demand = "overhead --turns 1 --clients 2 --seconds 1 --warmup 0 --json";
+    let arguments: Vec<_> = demand.split(' ').chain([path]).collect();
+
+    let said = printed(&shop.run(&arguments));
+
+    assert!(said.contains("spans dropped"), "{said}");
+    let runs = fs::read_to_string(path).expect("it is written");
+    let runs: Value = serde_json::from_str(&runs).expect("it is JSON");
+    let share = |run: usize| &runs[run]["load"]["ready"]["traced"];
+    assert_eq!((share(0), share(2)), (&0.0.into(), &1.0.into()), "{runs:#}");
+    let dropped = |run: usize| &runs[run]["spans_dropped"];
+    assert_eq!((dropped(0), dropped(2)), (&Value::Null, &0.into()));
+    let receiver = |run: usize| &runs[run]["load"]["receiver_cpu_seconds_per_1000_orders"];
+    assert!(receiver(0).is_null() && receiver(2).is_number(), "{runs:#}");
+    assert!(!shop.state().is_open(), "it is closed afterwards");
 }
 
 #[tokio::test]

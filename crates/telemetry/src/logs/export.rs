@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use opentelemetry_appender_tracing::layer::{OpenTelemetryTracingBridge, TracingSpanAttributes};
 use opentelemetry_otlp::{LogExporter, WithExportConfig as _};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use tokio::{task, time};
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, Layer, registry::LookupSpan};
 
@@ -73,16 +72,8 @@ impl Provider {
 
     pub(crate) async fn shutdown(self) {
         let Some(provider) = self.0 else { return };
-        // It blocks its thread until the exporter, which needs the runtime, is done.
-        let flush = task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
-        match time::timeout(FLUSH_TIMEOUT, flush).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the last log lines may not be sent"),
-            Ok(Err(error)) => tracing::warn!(%error, "the last log lines may not be sent"),
-            Err(_) => {
-                tracing::warn!("the last log lines may not be sent: the collector is too slow")
-            }
-        }
+        let end = move || provider.shutdown_with_timeout(FLUSH_TIMEOUT);
+        otlp::flush(end, "the last log lines may not be sent").await;
     }
 }
 

@@ -5,10 +5,9 @@
 //! Guarantee: each of them is counted, in `coffeeshop.telemetry.spans.dropped`, and so is what the
 //! last flush did not get rid of in its time; the log says when it begins and when it is over, not
 //! once per span.
-//! Not guaranteed: that what the collector took is kept there, all of it: what it rejects of a batch
-//! (`partial_success`) the exporter keeps to itself. Nor a count of what a process that is killed had
-//! not sent, of spans that end after the last flush began, or one that arrives: the collector that
-//! takes no spans may take no metrics either.
+//! What the collector rejects of a batch that it takes comes from elsewhere (`super::rejected`).
+//! Not guaranteed: a count of what a process that is killed had not sent, of spans that end after the
+//! last flush began, or one that arrives: the collector that takes no spans may take no metrics either.
 //!
 //! ```text
 //!  span ends ▶ Admission ▶ the SDK's queue ▶ its thread ▶ Watched ▶ OTLP
@@ -34,6 +33,7 @@ use std::{
 /// Why spans were dropped.
 const QUEUE_FULL: &str = "queue_full";
 const EXPORT_FAILED: &str = "export_failed";
+const REJECTED: &str = "rejected";
 const SHUTDOWN: &str = "shutdown";
 
 /// Made by [`count_from_zero`], which is after the meters are installed.
@@ -42,7 +42,7 @@ static DROPPED: LazyLock<Counter<u64>> =
 
 /// A series that begins with its first burst has not increased by it: each begins at 0.
 pub(super) fn count_from_zero() {
-    for reason in [QUEUE_FULL, EXPORT_FAILED, SHUTDOWN] {
+    for reason in [QUEUE_FULL, EXPORT_FAILED, REJECTED, SHUTDOWN] {
         count(0, reason);
     }
 }
@@ -68,14 +68,24 @@ pub(super) struct Ledger {
     queue_full: AtomicU64,
     /// Spans dropped because the collector did not take them.
     export_failed: AtomicU64,
+    /// Spans that the collector rejected of batches that it took.
+    rejected: AtomicU64,
     /// Spans dropped because the last flush ran out of time.
     shutdown: AtomicU64,
 }
 
 impl Ledger {
     pub(super) fn dropped(&self) -> u64 {
-        let dropped = [&self.queue_full, &self.export_failed, &self.shutdown];
-        dropped.map(|spans| spans.load(Relaxed)).iter().sum()
+        let sent = [&self.export_failed, &self.rejected];
+        let unsent = [&self.queue_full, &self.shutdown];
+        let spans = sent.into_iter().chain(unsent);
+        spans.map(|spans| spans.load(Relaxed)).sum()
+    }
+
+    /// Counts spans of the batch that is on its way. Its end says so, if that is new.
+    pub(super) fn reject(&self, spans: u64) {
+        self.rejected.fetch_add(spans, Relaxed);
+        count(spans, REJECTED);
     }
 
     /// After the last flush: counts what is neither sent nor dropped, and says how many these are.

@@ -9,7 +9,7 @@ use super::message;
 use crate::{announce::timestamp, store::watched};
 use chrono::Utc;
 use futures::{Stream, stream};
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{acquire, bounded};
 use messaging::follow::{self, Place, Step};
 use proto::barista::v1::{Heartbeat, WatchTicketsResponse, watch_tickets_response::Update};
 use rpc::{
@@ -54,7 +54,7 @@ impl Watch {
         inside: Admitted,
     ) -> Result<Self, Status> {
         let after = place(token)?;
-        let present = async { follow::present(&mut *pool.acquire().await?).await };
+        let present = async { follow::present(&mut *acquire(&pool).await?).await };
         let present = bounded(present).await.map_err(store)?;
         let place = after.unwrap_or(present);
         if !place.is_before(&present) {
@@ -106,7 +106,7 @@ impl Watch {
     async fn read(&mut self) -> Result<bool, Status> {
         let now = Utc::now();
         let read = async {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = acquire(&self.pool).await?;
             let steps = follow::after(&mut conn, self.place, BATCH).await?;
             Ok((tickets(&mut conn, &steps).await?, steps))
         };

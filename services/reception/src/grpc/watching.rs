@@ -9,7 +9,7 @@ use crate::{
 };
 use chrono::Utc;
 use futures::{Stream, stream};
-use lifecycle::postgres::bounded;
+use lifecycle::postgres::{acquire, bounded};
 use proto::reception::v1::{Heartbeat, WatchOrderResponse, watch_order_response::Update};
 use sqlx::PgPool;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Watch {
 
     /// The order as it is now.
     pub(super) async fn read(&self) -> Result<Order, Status> {
-        let mut conn = self.pool.acquire().await.map_err(error::store)?;
+        let mut conn = acquire(&self.pool).await.map_err(error::store)?;
         let order = bounded(read::by_id(&mut conn, self.order_id))
             .await
             .map_err(error::store)?;

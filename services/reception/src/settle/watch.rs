@@ -1,7 +1,10 @@
 //! How many orders are not settled, as gauges: seen before a customer tells.
 
 use crate::{metrics, store::owed};
-use lifecycle::{Stop, postgres::bounded};
+use lifecycle::{
+    Stop,
+    postgres::{acquire, bounded},
+};
 use sqlx::PgPool;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -21,7 +24,7 @@ pub async fn watch(pool: PgPool, stop: Stop) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         let begin = Instant::now();
         let look = bounded(async {
-            let mut conn = pool.acquire().await?;
+            let mut conn = acquire(&pool).await?;
             owed::count(&mut conn, COUNTED).await
         });
         match stop.run_until_cancelled(look).await {

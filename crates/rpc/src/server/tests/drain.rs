@@ -1,6 +1,10 @@
 use super::{Running, SERVICE, reason, takes};
+use hyper_util::rt::TokioIo;
+use lifecycle::Stop;
 use proto::operations::v1::{WatchCircuitsRequest, circuits_service_client::CircuitsServiceClient};
 use std::{
+    future::ready,
+    io::ErrorKind,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -13,7 +17,10 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use tonic::{Code, Response, Streaming, transport::Channel};
+use tonic::{
+    Code, Response, Streaming,
+    transport::{Channel, Endpoint},
+};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
     health_client::HealthClient,
@@ -41,7 +48,7 @@ async fn next(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
 
 #[tokio::test]
 async fn the_process_is_alive_before_its_service_is_ready() {
-    let server = Running::start(GRACE).await;
+    let server = Running::start_unready(GRACE).await;
     let mut client = HealthClient::new(server.channel());
     assert_eq!(health(&mut client, "").await, ServingStatus::Serving);
     assert_eq!(
@@ -50,6 +57,25 @@ async fn the_process_is_alive_before_its_service_is_ready() {
     );
     server.readiness.ready().await;
     assert_eq!(health(&mut client, SERVICE).await, ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn a_call_before_the_service_is_ready_is_refused_and_not_begun() {
+    let server = Running::start_unready(GRACE).await;
+    let mut client = server.client();
+    let early = client.list_circuits(takes(0)).await;
+    let early = early.expect_err("it is not ready");
+    assert_eq!(
+        (early.code(), reason(&early)),
+        (Code::Unavailable, "STARTING".into())
+    );
+    assert!(crate::client::was_not_begun(&early), "{early:?}");
+    server.readiness.ready().await;
+    let answer = client.list_circuits(takes(0)).await;
+    answer.expect("it is ready");
+    server.readiness.not_ready().await;
+    let answer = client.list_circuits(takes(0)).await;
+    answer.expect("whoever still comes is served");
 }
 
 #[tokio::test]
@@ -90,6 +116,44 @@ async fn a_call_that_was_on_its_way_at_the_stop_finishes() {
     let answer = client.list_circuits(takes(1_000)).await;
     answer.expect("the call was let in");
     server.stopped().await.expect("all calls were over");
+}
+
+#[tokio::test]
+async fn nobody_who_had_connected_before_the_stop_is_left_in_doubt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let mut calls = JoinSet::new();
+    for _ in 0..WAITING {
+        // The kernel has connected them; nobody has accepted them.
+        let line = TcpStream::connect(address).await.expect("it listens");
+        calls.spawn(call_over(line));
+    }
+    let stop = Stop::new();
+    stop.cancel();
+    let mut server = Running::start_on(listener, stop, Stop::new(), GRACE);
+    server.readiness.ready().await;
+    while let Some(answer) = calls.join_next().await {
+        if let Err(status) = answer.expect("it did not panic") {
+            assert!(crate::client::was_not_begun(&status), "{status:?}");
+        }
+    }
+    server.stopped().await.expect("all calls were over");
+}
+
+/// As many as it takes for the stop to overtake one of them.
+const WAITING: usize = 16;
+
+async fn call_over(line: TcpStream) -> Answer {
+    let mut line = Some(TokioIo::new(line));
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let line = line.take().ok_or(ErrorKind::ConnectionRefused);
+        ready(line.map_err(std::io::Error::from))
+    });
+    let endpoint = Endpoint::from_static("http://door");
+    let mut client = CircuitsServiceClient::new(endpoint.connect_with_connector_lazy(connector));
+    let answer = client.list_circuits(takes(0)).await;
+    answer.map_err(crate::client::normalize)
 }
 
 #[tokio::test]

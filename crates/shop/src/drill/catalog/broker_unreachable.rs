@@ -12,22 +12,8 @@ pub(super) const DRILL: Drill = Drill {
 };
 
 async fn acts(scene: &Scene) -> Result<()> {
-    let proxy = scene.shop.servers.kafka_proxy();
+    let line = scene.shop.servers.kafka_proxy();
     scene.steady().await?;
-
-    let silent = async {
-        proxy.black_hole();
-        Ok(())
-    };
-    scene.breaks("Kafka unreachable", silent).await?;
-    scene.lasts().await;
-    let calls = scene.calls_since_break();
-    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
-    scene.bites("chunks that the network swallowed", proxy.counts().held);
-
-    let heals = async {
-        proxy.heal();
-        Ok(())
-    };
-    scene.heals(heals).await
+    scene.falls_silent("Kafka unreachable", line).await?;
+    scene.sounds_again(line).await
 }

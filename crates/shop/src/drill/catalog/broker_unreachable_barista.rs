@@ -19,32 +19,15 @@ const PAID: &str = "select count(*) from orders where state = 'PAID'";
 async fn acts(scene: &Scene) -> Result<()> {
     let line = scene.shop.servers.kafka_proxy();
     scene.steady().await?;
-
-    let silent = async {
-        line.black_hole();
-        Ok(())
-    };
-    scene
-        .breaks("the barista's line to Kafka silent", silent)
-        .await?;
-    scene.lasts().await;
-    let calls = scene.calls_since_break();
-    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
+    let kind = "the barista's line to Kafka silent";
+    scene.falls_silent(kind, line).await?;
     scene
         .until("what reception says to go out", async || {
             let sent = scene.count_since_break(Service::Reception, SENT_SINCE);
             Ok(sent.await? > 0)
         })
         .await?;
-    scene.bites("chunks that the line swallowed", line.counts().held);
-    scene.bites(
-        "paid orders that nobody has heard of",
-        scene.count(Service::Reception, PAID).await?,
-    );
-
-    let sounds = async {
-        line.heal();
-        Ok(())
-    };
-    scene.heals(sounds).await
+    let unheard = scene.count(Service::Reception, PAID).await?;
+    scene.bites("paid orders that nobody has heard of", unheard);
+    scene.sounds_again(line).await
 }

@@ -14,23 +14,8 @@ pub(super) const DRILL: Drill = Drill {
 async fn acts(scene: &Scene) -> Result<()> {
     let line = scene.shop.servers.kafka_proxy();
     scene.steady().await?;
-
-    let silent = async {
-        line.black_hole();
-        Ok(())
-    };
-    scene
-        .breaks("reception's line to Kafka silent", silent)
-        .await?;
-    scene.lasts().await;
-    let calls = scene.calls_since_break();
-    scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);
-    scene.bites("chunks that the line swallowed", line.counts().held);
+    let kind = "reception's line to Kafka silent";
+    scene.falls_silent(kind, line).await?;
     scene.bites("events that waited in outboxes", scene.most_stale());
-
-    let sounds = async {
-        line.heal();
-        Ok(())
-    };
-    scene.heals(sounds).await
+    scene.sounds_again(line).await
 }

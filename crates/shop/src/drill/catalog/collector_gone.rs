@@ -1,30 +1,27 @@
 //! The collector of traces is gone: nobody listens where spans are sent. Nobody who orders notices,
-//! and no call waits for it; spans are
-//! dropped, and counted, until it is back.
+//! and no call waits for it; spans are dropped, and counted, until it is back.
 
 use super::prelude::*;
 
 pub(super) const DRILL: Drill = Drill {
     name: "collector-gone",
     source: include_str!("collector_gone.rs"),
-    opening: || Opening::default().collector(),
+    opening: Opening::default,
     acts: |scene| acts(scene).boxed_local(),
 };
 
 const DROPPED: &str = "coffeeshop.telemetry.spans.dropped";
 
 async fn acts(scene: &Scene) -> Result<()> {
-    let collector = scene.collector();
+    let line = scene.line_of_spans();
     scene.steady().await?;
     scene
-        .until("spans to arrive", async || {
-            Ok(!collector.spans().is_empty())
-        })
+        .until("spans to arrive", async || Ok(scene.spans().count() > 0))
         .await?;
 
     let before = scene.counted(DROPPED);
     let gone = async {
-        collector.line.cut();
+        line.cut();
         Ok(())
     };
     scene.breaks("collector of traces gone", gone).await?;
@@ -40,14 +37,14 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene.bites("spans dropped", scene.counted(DROPPED) - before);
 
     let back = async {
-        collector.line.heal();
+        line.heal();
         Ok(())
     };
     scene.heals(back).await?;
-    let seen = collector.spans().len();
+    let seen = scene.spans().count();
     scene
         .until("spans to arrive again", async || {
-            Ok(collector.spans().len() > seen)
+            Ok(scene.spans().count() > seen)
         })
         .await
 }

@@ -23,19 +23,18 @@ const ROUNDS: u32 = 5;
 async fn acts(scene: &Scene) -> Result<()> {
     scene.steady().await?;
 
-    let mut met = 0;
+    let (mut injected, mut noticed) = (0, 0);
     for _ in 0..ROUNDS {
         let troubles = scene.draw(Trouble::draw);
-        let before = scene.hits();
+        let mut befores = Vec::new();
         for trouble in &troubles {
+            befores.push((*trouble, scene.before(*trouble)));
             scene
                 .breaks(&trouble.to_string(), scene.troubles(*trouble))
                 .await?;
         }
         let share = scene.draw(|dice| dice.random_range(0.1..0.3));
         scene.lasts_for(share).await;
-        met += scene.hits() - before;
-        met += troubles.iter().filter(|trouble| trouble.is_sure()).count() as u64;
         let mend = async {
             for trouble in &troubles {
                 scene.mends(*trouble).await?;
@@ -44,7 +43,11 @@ async fn acts(scene: &Scene) -> Result<()> {
         };
         scene.heals(mend).await?;
         scene.lasts_for(0.05).await;
+        for (trouble, before) in befores {
+            injected += 1;
+            noticed += u64::from(scene.noticed(trouble, before).await?);
+        }
     }
-    scene.bites("times that a fault was met", met);
+    scene.bites(&format!("of {injected} faults noticed"), noticed);
     Ok(())
 }

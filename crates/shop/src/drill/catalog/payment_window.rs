@@ -23,13 +23,8 @@ const CANCELLED: &str = "select count(*) from orders where state = 'CANCELLED'";
 async fn acts(scene: &Scene) -> Result<()> {
     scene.steady().await?;
 
-    let lose = BehaviorRule {
-        kind: BehaviorKind::LoseReply.into(),
-        ..BehaviorRule::default()
-    };
-    scene
-        .breaks("replies lost", scene.tell_payments([lose]))
-        .await?;
+    let lost = scene.tell_payments([loses_replies(1.0)]);
+    scene.breaks("replies lost", lost).await?;
     scene.lasts().await;
     scene
         .until("orders to be cancelled", async || {

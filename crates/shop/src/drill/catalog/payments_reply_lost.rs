@@ -20,13 +20,8 @@ const CHARGED: &str =
 async fn acts(scene: &Scene) -> Result<()> {
     scene.steady().await?;
 
-    let lose = BehaviorRule {
-        kind: BehaviorKind::LoseReply.into(),
-        ..BehaviorRule::default()
-    };
-    scene
-        .breaks("replies lost", scene.tell_payments([lose]))
-        .await?;
+    let lost = scene.tell_payments([loses_replies(1.0)]);
+    scene.breaks("replies lost", lost).await?;
     scene.lasts().await;
     let calls = scene.calls_since_break();
     scene.claim_of(&calls, "every call is answered OK", Calls::all_ok);

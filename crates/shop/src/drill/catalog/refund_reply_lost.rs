@@ -24,16 +24,11 @@ async fn acts(scene: &Scene) -> Result<()> {
     }
     scene.steady().await?;
 
-    let lose_half = BehaviorRule {
-        kind: BehaviorKind::LoseReply.into(),
-        share: 0.5,
-        ..BehaviorRule::default()
-    };
     let no_tea = async {
         sqlx::query(NO_TEA)
             .execute(&scene.shop.barista_pool())
             .await?;
-        scene.tell_payments([lose_half]).await
+        scene.tell_payments([loses_replies(0.5)]).await
     };
     scene.breaks("no tea, and replies lost", no_tea).await?;
     scene.lasts().await;

@@ -3,15 +3,24 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use proto::payments::v1::{BehaviorRule, SetBehaviorRequest};
+use proto::payments::v1::{BehaviorKind, BehaviorRule, SetBehaviorRequest};
 use rand::{Rng as _, seq::IteratorRandom as _};
 use tokio::time::sleep;
 
-use super::{BROKEN, Scene};
-use crate::{drill::clocks, services::Service};
+use super::{BROKEN, Calls, Scene};
+use crate::{drill::clocks, fault::Proxy, services::Service};
 
 /// How long the provider may take to hear how it is to behave.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The provider does what it is asked, and a share of its replies is lost on the way.
+pub(crate) fn loses_replies(share: f64) -> BehaviorRule {
+    BehaviorRule {
+        kind: BehaviorKind::LoseReply.into(),
+        share,
+        ..BehaviorRule::default()
+    }
+}
 
 impl Scene {
     /// Sets the clock of a service that was opened with one.
@@ -30,6 +39,29 @@ impl Scene {
         let told = admin.set_behavior(request).await;
         told.context("payments does not listen")?;
         Ok(())
+    }
+
+    /// A line swallows everything while a fault lasts, and nobody is told: customers notice nothing.
+    pub(crate) async fn falls_silent(&self, kind: &str, line: &Proxy) -> Result<()> {
+        let silent = async {
+            line.black_hole();
+            Ok(())
+        };
+        self.breaks(kind, silent).await?;
+        self.lasts().await;
+        let calls = self.calls_since_break();
+        self.claim_of(&calls, "every call is answered OK", Calls::all_ok);
+        self.bites("chunks that the line swallowed", line.counts().held);
+        Ok(())
+    }
+
+    /// The line passes on what it has swallowed, and everything else.
+    pub(crate) async fn sounds_again(&self, line: &Proxy) -> Result<()> {
+        let sounds = async {
+            line.heal();
+            Ok(())
+        };
+        self.heals(sounds).await
     }
 
     /// Kills instances of a service with SIGKILL and starts each again, so many times while a fault

@@ -14,7 +14,12 @@ impl Scene {
     /// The most events that were seen in outboxes since the last fault began while the oldest had
     /// waited for a second. In a healthy shop none does.
     pub(crate) fn most_stale(&self) -> u64 {
-        let samples = self.samples_since_break();
+        self.most_stale_since(self.broken_us())
+    }
+
+    /// The same since that time.
+    pub(super) fn most_stale_since(&self, from_us: u64) -> u64 {
+        let samples = self.samples_since(from_us);
         let outboxes = samples.iter().filter_map(|sample| sample.outbox);
         let stale = outboxes.filter(|outbox| outbox.age_seconds > STALE_SECONDS);
         most(stale.map(|outbox| outbox.unsent))
@@ -26,9 +31,17 @@ impl Scene {
         most(circuits.map(|circuit| circuit.failures + circuit.rejected))
     }
 
+    /// Whether there were more of them since that time.
+    pub(super) fn charges_failed_since(&self, from_us: u64) -> bool {
+        let circuits = self.circuits(self.samples_since(from_us));
+        let failed: Vec<i64> = circuits.map(|c| c.failures + c.rejected).collect();
+        // It counts from 0 again when reception does.
+        failed.windows(2).any(|pair| pair[1] > pair[0])
+    }
+
     /// Whether the circuit was seen open since the last fault began.
     pub(crate) fn circuit_opened(&self) -> bool {
-        let mut circuits = self.circuits(self.samples_since_break());
+        let mut circuits = self.circuits(self.samples_since(self.broken_us()));
         circuits.any(|circuit| circuit.state != "closed")
     }
 
@@ -45,8 +58,7 @@ impl Scene {
         samples.into_iter().filter_map(|sample| sample.circuit)
     }
 
-    fn samples_since_break(&self) -> Vec<Sample> {
-        let from_us = self.broken_us();
+    fn samples_since(&self, from_us: u64) -> Vec<Sample> {
         let mut samples = self.samples();
         samples.retain(|sample| sample.at_us >= from_us);
         samples

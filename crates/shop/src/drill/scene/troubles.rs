@@ -110,14 +110,6 @@ impl Trouble {
             Self::Provider(_) => 4,
         }
     }
-
-    /// Whether nobody needs to look for it to be met.
-    pub(crate) fn is_sure(self) -> bool {
-        !matches!(
-            self,
-            Self::KafkaLine(_) | Self::DatabaseLine(..) | Self::PaymentsLine(_)
-        )
-    }
 }
 
 fn service(dice: &mut StdRng) -> Trouble {
@@ -198,17 +190,10 @@ impl Scene {
         }
     }
 
-    /// What the faults of all lines have hit so far.
-    pub(crate) fn hits(&self) -> u64 {
-        let databases = Service::ALL.map(|service| self.shop.line(Line::Database(service)));
-        let others = [
-            self.shop.line(Line::Payments),
-            self.shop.servers.kafka_proxy(),
-        ];
-        let counts = databases.iter().chain(&others).map(|line| line.counts());
-        counts
-            .map(|c| c.broken + c.half_closed + c.held + c.delayed)
-            .sum()
+    /// What the faults of its line have hit so far; nothing if it has none.
+    pub(super) fn hits(&self, trouble: Trouble) -> u64 {
+        let counts = self.line_of(trouble).map(Proxy::counts);
+        counts.map_or(0, |c| c.broken + c.half_closed + c.held + c.delayed)
     }
 
     fn line_of(&self, trouble: Trouble) -> Option<&Proxy> {

@@ -5,7 +5,7 @@ use telemetry::semconv::{self, outcome, span};
 use crate::traces::{Kind, Row, Span, is_taken_over};
 
 /// The branch, the name, and what is to be said about it.
-pub(super) fn label(row: &Row<'_>) -> String {
+pub(crate) fn label(row: &Row<'_>) -> String {
     let mut label = String::new();
     if let Some((last, above)) = row.last.split_last() {
         label.extend(above.iter().map(|last| if *last { "   " } else { "│  " }));
