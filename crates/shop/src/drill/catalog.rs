@@ -86,6 +86,8 @@ mod refund_reply_lost;
 mod relay_kill;
 /// Every event is sent twice.
 mod relay_replay;
+/// Every instance restarts in turn.
+mod rolling_restart;
 /// Every line is slow.
 mod slow_network;
 /// A barista wakes after its drinks were taken over.
@@ -124,6 +126,7 @@ pub(super) const DRILLS: &[Drill] = &[
     reception_pause::DRILL,
     barista_kill::DRILL,
     barista_pause::DRILL,
+    rolling_restart::DRILL,
     rebalance_storm::DRILL,
     duplicate_delivery::DRILL,
     relay_kill::DRILL,
