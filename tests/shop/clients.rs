@@ -126,7 +126,8 @@ async fn run(language: &str, command: &str) -> String {
     println!("clients/{language}$ {command}");
     let ran = shell(language, command).output().await;
     let ran = ran.expect("there is a shell");
-    let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    // Maven sets the terminal's colors back, even if there is none.
+    let printed = String::from_utf8_lossy(&ran.stdout).replace("\u{1b}[0m", "");
     print!("{printed}");
     let complaints = String::from_utf8_lossy(&ran.stderr);
     assert!(

@@ -118,6 +118,8 @@ mod traces;
 mod transcript;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
+// A watcher misses nothing and sees nothing twice, wherever it goes on.
+mod watching;
 // What is down, what the caller is told, and what becomes of the order: a row each.
 mod what_is_down;
 // A wish to cancel overtakes, is overtaken, and meets a drink that is being taken.

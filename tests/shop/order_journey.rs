@@ -1,7 +1,7 @@
 //! From PlaceOrder to READY, and all that can be asked on the way.
 
 use proto::{
-    barista::v1::{DrinkState, ListTicketsRequest, WatchTicketsRequest},
+    barista::v1::{DrinkState, ListTicketsRequest},
     reception::v1::{
         GetOrderRequest, Order, OrderState, PaymentState, WatchOrderRequest, get_order_request::By,
         watch_order_response::Update,
@@ -144,22 +144,6 @@ async fn an_order_is_found_by_the_request_that_placed_it() {
         .expect("it was found");
     assert_eq!(found.order_id, placed.order_id);
     shop.close().await;
-}
-
-#[tokio::test]
-async fn what_is_not_built_says_so() {
-    let shop = crate::open().await;
-    unimplemented(
-        shop.barista_client()
-            .watch_tickets(WatchTicketsRequest {})
-            .await,
-    );
-    shop.close().await;
-}
-
-fn unimplemented<T>(answer: Result<T, Status>) {
-    let code = answer.map(|_| ()).map_err(|status| status.code());
-    assert_eq!(code, Err(Code::Unimplemented));
 }
 
 type Watching = Streaming<proto::reception::v1::WatchOrderResponse>;

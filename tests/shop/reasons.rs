@@ -7,6 +7,7 @@ use crate::{
     payment_keys::cancel,
     payments::{charge, find, latte as payment},
     refunds::{all_of, charged, refund},
+    watching,
 };
 use proto::{
     barista::v1::barista_service_client::BaristaServiceClient,
@@ -162,6 +163,7 @@ async fn wrong_requests(shop: &Shop) -> Vec<Given> {
         place(shop, nothing).await,
         place(shop, too_large).await,
         at(BARISTA, "ListTickets", unknown),
+        at(BARISTA, "WatchTickets", watching::from_long_ago(shop).await),
     ]
 }
 
@@ -221,7 +223,7 @@ async fn overloaded(shop: &Shop) -> Given {
     refused
 }
 
-/// A PlaceOrder that waits for the provider.
+/// A `PlaceOrder` that waits for the provider.
 async fn slow_call(shop: &Shop, latency: Duration) -> JoinSet<Result<Order, Status>> {
     shop.provider.delay_next(1, latency).await;
     let customer = shop.customer();

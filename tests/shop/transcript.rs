@@ -86,7 +86,7 @@ fn at(shop: &Shop, command: &str) -> String {
     told.replace("localhost:50052", &barista)
 }
 
-/// The `request_id` of a PlaceOrder that has one.
+/// The `request_id` of a `PlaceOrder` that has one.
 fn placed(command: &str) -> Option<&str> {
     let (_, said) = command.split_once("\"request_id\": \"")?;
     command

@@ -22,6 +22,8 @@ pub mod backlog;
 pub mod dead_letters;
 /// What is said: an event with its CloudEvents headers.
 pub mod event;
+/// Reading one's own outbox from a place that the reader keeps.
+pub mod follow;
 /// Making room in outbox and inbox.
 pub mod housekeeping;
 /// Handling what others said, once.

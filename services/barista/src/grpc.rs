@@ -2,32 +2,57 @@
 
 // Messages of `BaristaService`, to and from the domain.
 mod message;
+// One `WatchTickets` stream.
+mod watching;
 
 use crate::store::list;
-use futures::stream;
-use lifecycle::postgres::acquire;
+use futures::{Stream, StreamExt as _};
+use lifecycle::{Stop, postgres::acquire};
 use proto::barista::v1::{
     ListBaristasRequest, ListBaristasResponse, ListTicketsRequest, ListTicketsResponse,
     WatchTicketsRequest, WatchTicketsResponse,
     barista_service_server::{BaristaService, BaristaServiceServer},
 };
-use rpc::{server::MAX_REQUEST_BYTES, status};
+use rpc::{admission::Admission, server::MAX_REQUEST_BYTES, status};
 use sqlx::{PgConnection, PgPool};
-use std::{io, time::Duration};
-use tokio::time;
-use tonic::{Code, Request, Response, Status};
+use std::{io, pin::Pin, time::Duration};
+use tokio::{sync::watch, time};
+use tonic::{Request, Response, Status};
+use watching::Watch;
 
 /// What the database gets to answer: more than the limit of a statement on the server,
 /// which says more. sqlx itself would wait until TCP gives up.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// `BaristaService`, to be added to a server.
-pub fn service(pool: PgPool) -> BaristaServiceServer<impl BaristaService> {
-    BaristaServiceServer::new(Barista { pool }).max_decoding_message_size(MAX_REQUEST_BYTES)
+/// Each reads for itself: they are screens behind the counter, not customers.
+const MAX_WATCHING: u16 = 64;
+
+/// `BaristaService`, to be added to a server. Those who watch are woken by `changes`, and can
+/// resume for as long as the outbox keeps what was sent.
+pub fn service(
+    pool: PgPool,
+    changes: watch::Sender<()>,
+    retention: Duration,
+    stop: Stop,
+) -> BaristaServiceServer<impl BaristaService> {
+    let door = Admission::new(MAX_WATCHING);
+    BaristaServiceServer::new(Barista {
+        pool,
+        changes,
+        retention,
+        door,
+        stop,
+    })
+    .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 struct Barista {
     pool: PgPool,
+    changes: watch::Sender<()>,
+    retention: Duration,
+    /// Of `WatchTickets`.
+    door: Admission,
+    stop: Stop,
 }
 
 #[tonic::async_trait]
@@ -44,19 +69,19 @@ impl BaristaService for Barista {
         Ok(Response::new(message::tickets(&drinks, &page)))
     }
 
-    type WatchTicketsStream = stream::Empty<Result<WatchTicketsResponse, Status>>;
+    type WatchTicketsStream =
+        Pin<Box<dyn Stream<Item = Result<WatchTicketsResponse, Status>> + Send>>;
 
     async fn watch_tickets(
         &self,
-        _: Request<WatchTicketsRequest>,
+        request: Request<WatchTicketsRequest>,
     ) -> Result<Response<Self::WatchTicketsStream>, Status> {
-        let message = "this barista cannot be watched yet; list the tickets";
-        Err(status::error(
-            Code::Unimplemented,
-            status::Reason::Unimplemented,
-            message,
-            &[],
-        ))
+        let inside = self.door.admit()?;
+        let token = request.into_inner().resume_token;
+        let (pool, changes) = (self.pool.clone(), self.changes.subscribe());
+        let watch = Watch::begin(pool, changes, self.retention, &token, inside).await?;
+        let updates = rpc::stream::until_stop(watch.updates(), self.stop.clone());
+        Ok(Response::new(updates.boxed()))
     }
 
     async fn list_baristas(

@@ -46,11 +46,15 @@ use messaging::{
     inbox::Inbox,
     outbox::{self, Waker},
     relay::Relay,
+    tail::Tail,
 };
 use rpc::server::Server;
 use sqlx::migrate::Migrator;
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 
 /// Also the consumer's name in the inbox: never to be changed.
 const NAME: &str = "barista";
@@ -59,6 +63,9 @@ const SOURCE: &str = "/coffeeshop/barista";
 /// What the loops may take to stop once the calls are drained. They bound their steps by
 /// less.
 const LOOPS_GRACE: Duration = Duration::from_secs(15);
+
+/// Those who watch tickets. Marked as changed when there is something to see.
+type Watchers = watch::Sender<()>;
 
 /// The schema.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -75,8 +82,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         workforce: workforce_waker,
     };
     let letters = DeadLetters::new(pool.clone(), NAME, orders.clone());
+    let (watchers, retention) = (Watchers::new(()), config.housekeeping.outbox_retention);
+    let tickets = grpc::service(pool.clone(), watchers.clone(), retention, stop.clone());
     let server = Server::new(READY_SERVICE)
-        .add_service(grpc::service(pool.clone()))
+        .add_service(tickets)
         .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();
     let (address, grace) = (listener.local_addr()?, config.server.drain_grace);
@@ -91,7 +100,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         serving.await
     });
 
-    let started = start(config, pool, orders, &mut tasks, &drained).await;
+    let started = start(config, pool, orders, watchers, &mut tasks, &drained).await;
     match &started {
         Ok(()) if drained.is_cancelled() => {}
         Ok(()) => {
@@ -109,6 +118,7 @@ async fn start(
     config: Config,
     pool: sqlx::PgPool,
     orders: Orders,
+    watchers: Watchers,
     tasks: &mut Tasks,
     drained: &Stop,
 ) -> anyhow::Result<()> {
@@ -141,6 +151,8 @@ async fn start(
     tasks.spawn("queue", metrics::watch(pool.clone(), drained.clone()));
     let watched = postgres::watch(pool.clone(), NAME, drained.clone());
     tasks.spawn("pool", watched);
+    let tail = tail(pool.clone(), relay_waker.clone(), watchers, drained.clone());
+    tasks.spawn("tail", tail);
     let workforce = Workforce::new(pool, &config.brewing, workforce_waker, relay_waker);
     // The relay outlives those who write events, to publish the last of them.
     let quiet = Stop::new();
@@ -152,4 +164,20 @@ async fn start(
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
     Ok(())
+}
+
+/// Wakes those who watch.
+async fn tail(
+    pool: sqlx::PgPool,
+    waker: Waker,
+    watchers: Watchers,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let watched = || watchers.receiver_count() > 0;
+    let wake = |changes: &[_]| {
+        if !changes.is_empty() {
+            watchers.send_replace(());
+        }
+    };
+    Tail::new(pool, waker).run(stop, watched, wake).await
 }

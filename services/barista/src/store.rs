@@ -24,6 +24,8 @@ mod take;
 mod tell;
 // Reading, locking and revising tickets.
 mod tickets;
+/// Reading for those who watch.
+pub mod watched;
 
 pub use book::{book_drinks, hand_back};
 pub use end::end;

@@ -1,7 +1,5 @@
 //! A breaker as its users see it, on a clock that the tests move.
 
-/// What is said of a transition.
-mod told;
 /// What bare failsafe does, beside what this breaker does.
 mod traps;
 

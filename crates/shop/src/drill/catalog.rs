@@ -86,6 +86,8 @@ mod refund_reply_lost;
 mod relay_kill;
 /// Every event is sent twice.
 mod relay_replay;
+/// Every instance restarts in turn.
+mod rolling_restart;
 /// Every line is slow.
 mod slow_network;
 /// A barista wakes after its drinks were taken over.
@@ -124,6 +126,7 @@ pub(super) const DRILLS: &[Drill] = &[
     reception_pause::DRILL,
     barista_kill::DRILL,
     barista_pause::DRILL,
+    rolling_restart::DRILL,
     rebalance_storm::DRILL,
     duplicate_delivery::DRILL,
     relay_kill::DRILL,
@@ -171,4 +174,8 @@ mod prelude {
     /// Counts the events of an outbox that are published.
     pub(super) const SENT: &str = "select count(*) from outbox o join outbox_parts p using (part) \
         where (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
+    /// The same of those that were caused since the last fault began.
+    pub(super) const SENT_SINCE: &str = "select count(*) from outbox o \
+        join outbox_parts p using (part) \
+        where o.create_time > $1 and (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
 }

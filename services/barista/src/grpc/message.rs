@@ -9,7 +9,7 @@ use crate::{
 };
 use proto::barista::v1::{self as wire, DrinkState, TicketState};
 use rpc::{page, status::Violations};
-use std::str::FromStr;
+use std::{collections::HashMap, str::FromStr};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -101,6 +101,15 @@ pub fn tickets(drinks: &[TicketDrink], page: &Page<Uuid>) -> wire::ListTicketsRe
         next_page_token: page.cut(&mut tickets, |ticket| &ticket.order_id),
         tickets,
     }
+}
+
+/// The tickets by order, from the rows that were read.
+pub fn by_order(drinks: &[TicketDrink]) -> HashMap<Uuid, wire::Ticket> {
+    let of_one = |a: &TicketDrink, b: &TicketDrink| a.ticket.order_id == b.ticket.order_id;
+    let tickets = drinks.chunk_by(of_one);
+    tickets
+        .filter_map(|drinks| Some((drinks.first()?.ticket.order_id, ticket(drinks)?)))
+        .collect()
 }
 
 fn ticket(drinks: &[TicketDrink]) -> Option<wire::Ticket> {

@@ -11,9 +11,6 @@ pub(super) const DRILL: Drill = Drill {
     acts: |scene| acts(scene).boxed_local(),
 };
 
-/// Events of reception that were caused and published since.
-const SENT_SINCE: &str = "select count(*) from outbox o join outbox_parts p using (part) \
-    where o.create_time > $1 and (o.xid, o.seq) <= (p.cursor_xid, p.cursor_seq)";
 const PAID: &str = "select count(*) from orders where state = 'PAID'";
 
 async fn acts(scene: &Scene) -> Result<()> {

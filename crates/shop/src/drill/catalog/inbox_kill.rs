@@ -29,6 +29,13 @@ async fn acts(scene: &Scene) -> Result<()> {
     scene
         .breaks("the barista's database hangs", falls_silent)
         .await?;
+    // Without a message in hand there is no offset that could be stored too early.
+    scene
+        .until("events to come to the barista", async || {
+            let sent = scene.count_since_break(Service::Reception, SENT_SINCE);
+            Ok(sent.await? > 0)
+        })
+        .await?;
     scene.lasts_for(IN_HAND).await;
     scene.breaks("barista killed", barista.kill9()).await?;
     scene.bites("chunks that met a black hole", line.counts().held);

@@ -1,6 +1,10 @@
 //! A set of calls, and what can be said of it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
 
 use super::ANSWERED_WITHIN;
 use crate::history::{Call, Outcome};
@@ -74,6 +78,21 @@ impl Calls {
         self.only(|call| call.outcome() == Outcome::Ok)
     }
 
+    /// Those that nobody has begun: not sent, or refused by a process that was starting.
+    fn not_begun(&self) -> usize {
+        let met = self.only(|call| {
+            let answer = call.answer.as_ref();
+            let unavailable = answer.is_some_and(|answer| answer.code == "UNAVAILABLE");
+            unavailable && call.outcome() == Outcome::Fail
+        });
+        met.calls.len()
+    }
+
+    /// Whether every one that was begun was answered OK.
+    pub(crate) fn begun_ok(&self) -> bool {
+        self.not_ok() == self.not_begun()
+    }
+
     /// Those for which there was no place.
     pub(crate) fn refused(&self) -> Self {
         self.only(|call| {
@@ -88,6 +107,15 @@ impl Calls {
             calls: calls.cloned().collect(),
             ..*self
         }
+    }
+
+    /// How often the most patient customer asked.
+    pub(crate) fn most_tries(&self) -> usize {
+        let mut tries: HashMap<&str, usize> = HashMap::new();
+        for call in &self.calls {
+            *tries.entry(&call.request_id).or_default() += 1;
+        }
+        tries.values().copied().max().unwrap_or(0)
     }
 
     fn count(&self, outcome: Outcome) -> usize {

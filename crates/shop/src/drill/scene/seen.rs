@@ -14,12 +14,7 @@ impl Scene {
     /// The most events that were seen in outboxes since the last fault began while the oldest had
     /// waited for a second. In a healthy shop none does.
     pub(crate) fn most_stale(&self) -> u64 {
-        self.most_stale_since(self.broken_us())
-    }
-
-    /// The same since that time.
-    pub(super) fn most_stale_since(&self, from_us: u64) -> u64 {
-        let samples = self.samples_since(from_us);
+        let samples = self.samples_in((self.broken_us(), u64::MAX));
         let outboxes = samples.iter().filter_map(|sample| sample.outbox);
         let stale = outboxes.filter(|outbox| outbox.age_seconds > STALE_SECONDS);
         most(stale.map(|outbox| outbox.unsent))
@@ -31,17 +26,27 @@ impl Scene {
         most(circuits.map(|circuit| circuit.failures + circuit.rejected))
     }
 
-    /// Whether there were more of them since that time.
-    pub(super) fn charges_failed_since(&self, from_us: u64) -> bool {
-        let circuits = self.circuits(self.samples_since(from_us));
+    /// How many of them there were in that time.
+    pub(super) fn charges_failed_in(&self, time: (u64, u64)) -> i64 {
+        let circuits = self.circuits(self.samples_in(time));
         let failed: Vec<i64> = circuits.map(|c| c.failures + c.rejected).collect();
         // It counts from 0 again when reception does.
-        failed.windows(2).any(|pair| pair[1] > pair[0])
+        let more = failed.windows(2).map(|pair| (pair[1] - pair[0]).max(0));
+        more.sum()
+    }
+
+    /// The longest that an event was seen waiting in an outbox in that time, in seconds.
+    pub(super) fn stalest(&self, time: (u64, u64)) -> f64 {
+        let samples = self.samples_in(time);
+        let outboxes = samples.iter().filter_map(|sample| sample.outbox);
+        outboxes
+            .map(|outbox| outbox.age_seconds)
+            .fold(0.0, f64::max)
     }
 
     /// Whether the circuit was seen open since the last fault began.
     pub(crate) fn circuit_opened(&self) -> bool {
-        let mut circuits = self.circuits(self.samples_since(self.broken_us()));
+        let mut circuits = self.circuits(self.samples_in((self.broken_us(), u64::MAX)));
         circuits.any(|circuit| circuit.state != "closed")
     }
 
@@ -58,9 +63,9 @@ impl Scene {
         samples.into_iter().filter_map(|sample| sample.circuit)
     }
 
-    fn samples_since(&self, from_us: u64) -> Vec<Sample> {
+    fn samples_in(&self, (from_us, until_us): (u64, u64)) -> Vec<Sample> {
         let mut samples = self.samples();
-        samples.retain(|sample| sample.at_us >= from_us);
+        samples.retain(|sample| (from_us..until_us).contains(&sample.at_us));
         samples
     }
 }
