@@ -42,7 +42,7 @@ test: build ## All tests, against a real Kafka and Postgres of their own
 	@$(CARGO) test --locked --workspace --no-fail-fast
 
 test-jaeger: build ## Traces as a real Jaeger shows them; the first time it is built, in five minutes
-	@deploy/local/test-jaeger.sh
+	@jaeger=$$(deploy/jaeger/build.sh) && JAEGER=$$jaeger $(CARGO) test --locked --test shop jaeger:: -- --ignored --nocapture
 
 test-alerts: build ## Every dashboard query and alert on a real Prometheus; the first time it is built, in ten minutes
 	@deploy/prometheus/build.sh && $(CARGO) test --locked --test shop alerts -- --ignored --nocapture

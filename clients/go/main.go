@@ -68,6 +68,7 @@ func watch(ctx context.Context, reception pb.ReceptionServiceClient, orderID str
 		if status.Code(err) != codes.Unavailable {
 			return err
 		}
+		time.Sleep(time.Second) // What is away does not come back sooner for being asked.
 	}
 }
 

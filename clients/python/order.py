@@ -1,6 +1,7 @@
 """Orders a coffee: the menu, an error in full, a safe retry, and a watch until it is READY."""
 
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def watch(reception: ReceptionServiceStub, order_id: str) -> None:
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
+            time.sleep(1)  # What is away does not come back sooner for being asked.
 
 
 def main(address: str) -> None:

@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { ClientError, createChannel, createClientFactory, Status } from "nice-grpc";
 import { deadlineMiddleware } from "nice-grpc-client-middleware-deadline";
 import { BadRequest, ErrorInfo, errorDetailsClientMiddleware, RichClientError } from "nice-grpc-error-details";
@@ -44,6 +45,7 @@ async function watch(orderId: string) {
       return;
     } catch (error) {
       if (!(error instanceof ClientError) || error.code !== Status.UNAVAILABLE) throw error;
+      await setTimeout(1000); // What is away does not come back sooner for being asked.
     }
   }
 }

@@ -10,6 +10,7 @@ mkdir -p $bench
 # pgbench comes from the distribution's package, unpacked here and never installed.
 pgbench=$(command -v $bench/root/usr/lib/postgresql/*/bin/pgbench || true)
 if [ -z "$pgbench" ] && command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
+    [ -n "$(apt-cache pkgnames postgresql)" ] || apt-get update -qq
     server=$(apt-cache depends postgresql | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$/\1/p')
     libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
         --no-breaks --no-replaces --no-enhances libpq5 | grep '^[a-z]' | grep -v '^libc6$')

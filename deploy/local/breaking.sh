@@ -7,7 +7,8 @@ if ! command -v buf >/dev/null || ! git rev-parse --quiet --verify HEAD^ >/dev/n
     echo "SKIPPED: buf breaking: no buf here, or no commit to compare with" >&2
     exit 0
 fi
-base=$(git describe --tags --abbrev=0 2>/dev/null || git merge-base HEAD main 2>/dev/null || echo HEAD)
+base=$(git describe --tags --abbrev=0 2>/dev/null || git merge-base HEAD main 2>/dev/null ||
+    git merge-base HEAD origin/main 2>/dev/null || echo HEAD)
 [ "$(git rev-parse "$base^{commit}")" != "$(git rev-parse HEAD)" ] || base=HEAD^
 echo "buf breaking --against $(git describe --always "$base")"
 # As an archive: a working tree of git has no .git that buf could clone.

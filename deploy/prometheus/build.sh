@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 tools=$(pwd)/../../target/tools
 [ ! -x "$tools/promtool" ] || [ go.mod -nt "$tools/promtool" ] || exit 0
 if ! command -v go >/dev/null; then
-    echo "SKIPPED: Prometheus: no Go to build it with" >&2
+    echo "there is no Go to build Prometheus with: https://go.dev/doc/install" >&2
     exit 1
 fi
 mkdir -p "$tools"

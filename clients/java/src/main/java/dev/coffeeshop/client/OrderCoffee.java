@@ -52,7 +52,8 @@ public final class OrderCoffee {
   }
 
   /** Until READY, or until nothing more can come. A stream that breaks is resumed where it was. */
-  private static void watch(ReceptionServiceBlockingStub reception, String orderId) {
+  private static void watch(ReceptionServiceBlockingStub reception, String orderId)
+      throws InterruptedException {
     long revision = 0;
     while (true) {
       var request =
@@ -75,11 +76,13 @@ public final class OrderCoffee {
         if (error.getStatus().getCode() != Status.Code.UNAVAILABLE) {
           throw error;
         }
+        Thread.sleep(1000); // What is away does not come back sooner for being asked.
       }
     }
   }
 
-  private static void order(ReceptionServiceBlockingStub reception) throws IOException {
+  private static void order(ReceptionServiceBlockingStub reception)
+      throws IOException, InterruptedException {
     var menu =
         reception.listMenuItems(ListMenuItemsRequest.newBuilder().setPageSize(100).build());
     var first = menu.getMenuItems(0);
