@@ -1,7 +1,7 @@
 //! The connection pool with its limits spelled out, and migrations that wait.
 //!
-//! Guaranteed: no call of [`acquire`] waits long for a connection, nor any for a statement, no transaction stays
-//! open long, and a process started before its database waits for it. The limits are
+//! Guaranteed: no call of [`acquire`] waits long for a connection, nor any for a statement, no
+//! transaction stays open long, and a process started before its database waits for it. The limits are
 //! set as connection options, so that the server keeps them even when this process is
 //! gone: dropping a query's future does not cancel the query.
 //!
@@ -34,9 +34,12 @@ use tokio::time::{self, Instant};
 
 /// Pause between two attempts to reach the database at the start.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// A connection attempt has no limit of its own in sqlx. Longer than any caller waits for it, so
-/// that it succeeds on a machine that is busy: see `acquire`.
+/// A connection attempt has no limit of its own in sqlx.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same in a pool. Longer than any caller waits for it, so that it succeeds on a machine that
+/// is busy: see `acquire`. Not much longer: a server that refuses is asked again after a fifth of
+/// this at the latest, and nobody else has the place meanwhile.
+const FILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a process that waits for its database says so.
 const REMIND_EVERY: Duration = Duration::from_secs(10);
 
@@ -102,7 +105,7 @@ pub fn pool(options: &Options, application_name: &str) -> anyhow::Result<PgPool>
     Ok(PgPoolOptions::new()
         .max_connections(options.database_connections)
         // Of work that nobody waits for; a caller's is shorter, and in `acquire`.
-        .acquire_timeout(CONNECT_TIMEOUT)
+        .acquire_timeout(FILL_TIMEOUT)
         // A connection that died while idle must not fail the call that draws it. One that
         // was in use a moment ago is not asked: that would be a round trip per transaction.
         .test_before_acquire(false)

@@ -5,7 +5,9 @@
 //! nothing is committed behind it.
 //!
 //! Not guaranteed: order across transactions; and what was dropped since. A place that is older
-//! than the retention is of no use any more: see [`Place::is_within`].
+//! than the retention is of no use any more: see [`Place::is_within`]. Nor a place in a database
+//! that was restored from a copy and has come further since than the place: what lies between is
+//! not missed by anybody who looks while it is behind.
 
 use crate::outbox::PARTS;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,7 +23,7 @@ const LONGEST_TRANSACTION: TimeDelta = TimeDelta::seconds(30);
 pub struct Place {
     xid: i64,
     seq: i64,
-    /// Nothing older comes after it.
+    /// By the database's clock. Nothing comes after it that is older by more than a transaction.
     time: DateTime<Utc>,
 }
 
@@ -37,15 +39,16 @@ pub struct Step {
 }
 
 impl Place {
-    /// Whether all that comes after it is still kept.
-    pub fn is_within(&self, retention: Duration) -> bool {
+    /// Whether all that comes after it is still kept at present.
+    pub fn is_within(&self, retention: Duration, present: &Self) -> bool {
         let retention = TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX);
-        Utc::now() - self.time <= retention - LONGEST_TRANSACTION
+        present.time - self.time <= retention - LONGEST_TRANSACTION
     }
 
-    /// The same place, after which nothing was to be read at that time.
+    /// The same place, after which nothing was to be read at present.
     #[must_use]
-    pub fn as_of(self, time: DateTime<Utc>) -> Self {
+    pub fn as_of(self, present: &Self) -> Self {
+        let time = present.time;
         Self { time, ..self }
     }
 
@@ -85,9 +88,10 @@ impl FromStr for Place {
 /// # Errors
 /// What the database answers.
 pub async fn present(conn: &mut PgConnection) -> sqlx::Result<Place> {
-    let time = Utc::now();
-    let horizon = "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
-    let xid = sqlx::query_scalar(horizon).fetch_one(conn).await?;
+    let (xid, time) =
+        sqlx::query_as("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now()")
+            .fetch_one(conn)
+            .await?;
     Ok(Place { xid, seq: -1, time })
 }
 
@@ -177,9 +181,10 @@ mod tests {
         let place = |ago| Place {
             xid: 7,
             seq: 8,
-            time: Utc::now() - ago,
+            time: DateTime::UNIX_EPOCH - ago,
         };
-        assert!(place(TimeDelta::minutes(59)).is_within(hour));
-        assert!(!place(TimeDelta::minutes(60)).is_within(hour));
+        let present = place(TimeDelta::zero());
+        assert!(place(TimeDelta::minutes(59)).is_within(hour, &present));
+        assert!(!place(TimeDelta::minutes(60)).is_within(hour, &present));
     }
 }

@@ -1,6 +1,6 @@
 //! The server of every process: what is around the calls, and how it stops.
 //!
-//! Stopping: readiness says NOT_SERVING, who has connected is let in and nobody after them,
+//! Stopping: readiness says NOT_SERVING, who has connected is let in and hardly anybody after them,
 //! connections are told to go (GOAWAY), streams end themselves on the same stop, calls in
 //! flight finish.
 //! tonic alone would wait for its clients, and a silent one can hold it for ever; so the

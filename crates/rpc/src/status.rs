@@ -1,7 +1,7 @@
 //! Errors with `google.rpc` details.
 //!
 //! Every error carries `ErrorInfo`: the domain `coffeeshop` and a [`Reason`], which is an enum
-//! of the contract: a reason that is not documented does not compile.
+//! of the contract: one that is not in the contract does not compile.
 //! `RetryInfo` means that the same request may be sent again after that time, and that
 //! doing so is safe; an error without it promises nothing of the kind.
 
@@ -19,6 +19,8 @@ const MAX_VIOLATIONS: usize = 100;
 const MAX_VIOLATIONS_BYTES: usize = 5 * 1024;
 /// When to try again what a restart or a failover will have healed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Within what our own clients wait: another instance answers, or this one in a moment.
+const STARTED_SOON: Duration = Duration::from_millis(250);
 
 /// An error with `ErrorInfo`.
 pub fn error(
@@ -76,7 +78,7 @@ pub fn draining() -> Status {
 
 /// `UNAVAILABLE STARTING`: this process has only begun, and nothing was done.
 pub(crate) fn starting() -> Status {
-    unavailable(Reason::Starting, "this process is starting", RETRY_AFTER)
+    unavailable(Reason::Starting, "this process is starting", STARTED_SOON)
 }
 
 /// `UNAVAILABLE STORE_UNAVAILABLE` for a failed database call that changed nothing.

@@ -15,10 +15,13 @@ use proto::barista::v1::{
 };
 use rpc::{admission::Admission, server::MAX_REQUEST_BYTES, status};
 use sqlx::{PgConnection, PgPool};
-use std::{io, pin::Pin, time::Duration};
-use tokio::{sync::watch, time};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, watch},
+    time,
+};
 use tonic::{Request, Response, Status};
-use watching::Watch;
+use watching::{READING, Source, Watch};
 
 /// What the database gets to answer: more than the limit of a statement on the server,
 /// which says more. sqlx itself would wait until TCP gives up.
@@ -36,10 +39,15 @@ pub fn service(
     stop: Stop,
 ) -> BaristaServiceServer<impl BaristaService> {
     let door = Admission::new(MAX_WATCHING);
+    let tickets = Source {
+        pool: pool.clone(),
+        reading: Arc::new(Semaphore::new(READING)),
+        retention,
+    };
     BaristaServiceServer::new(Barista {
         pool,
         changes,
-        retention,
+        tickets,
         door,
         stop,
     })
@@ -49,7 +57,8 @@ pub fn service(
 struct Barista {
     pool: PgPool,
     changes: watch::Sender<()>,
-    retention: Duration,
+    /// What `WatchTickets` reads.
+    tickets: Source,
     /// Of `WatchTickets`.
     door: Admission,
     stop: Stop,
@@ -78,8 +87,8 @@ impl BaristaService for Barista {
     ) -> Result<Response<Self::WatchTicketsStream>, Status> {
         let inside = self.door.admit()?;
         let token = request.into_inner().resume_token;
-        let (pool, changes) = (self.pool.clone(), self.changes.subscribe());
-        let watch = Watch::begin(pool, changes, self.retention, &token, inside).await?;
+        let changes = self.changes.subscribe();
+        let watch = Watch::begin(self.tickets.clone(), changes, &token, inside).await?;
         let updates = rpc::stream::until_stop(watch.updates(), self.stop.clone());
         Ok(Response::new(updates.boxed()))
     }

@@ -5,9 +5,10 @@
 //! that (the server has just come back, the machine is busy) every caller throws away what the one
 //! before it has begun: the pool stays empty, and those who ask again keep it so.
 //! Guarantee: a caller waits for `ACQUIRE_TIMEOUT` at most, and a connection that is being made
-//! for one who gives up is made to its end, within `CONNECT_TIMEOUT`, for whoever comes next.
-//! There are no more of them than the pool has connections.
+//! for one who gives up is made to its end, within `FILL_TIMEOUT`, for whoever comes next.
 //! Not guaranteed: a pool that is large enough. Who gives up while it queues leaves the queue.
+//! And who is served is guessed: of two callers in one instant the wrong one may be taken for it.
+//! Then one goes on queueing for nobody, or a half-made connection is dropped as sqlx does.
 
 use futures::future::join_all;
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
@@ -57,8 +58,10 @@ impl Acquiring {
     /// What the pool has given to those who are served: a place for a new connection, or an old
     /// connection that is asked whether it is alive. sqlx tells nobody who they are.
     fn given(&self) -> i64 {
-        let idle = i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX);
-        i64::from(self.pool.size()).saturating_sub(idle)
+        let size = i64::from(self.pool.size());
+        // sqlx counts one that comes back after it may be gone again: below zero for a moment.
+        let idle = i64::try_from(self.pool.num_idle()).unwrap_or(0);
+        size - idle.min(size)
     }
 }
 
@@ -74,8 +77,7 @@ impl Future for Acquiring {
         if polled.is_ready() {
             self.begun = None;
         } else if self.given() > given {
-            // It was given to this one; or, in the same instant, to one on another thread: then
-            // this one goes on queueing if it is given up, which costs a look.
+            // It was given to this one; or, in the same instant, to one on another thread.
             self.is_served = true;
         }
         polled
@@ -86,9 +88,17 @@ impl Drop for Acquiring {
     fn drop(&mut self) {
         let begun = self.begun.take().filter(|_| self.is_served);
         if let (Some(begun), Ok(runtime)) = (begun, Handle::try_current()) {
-            // Dropped, the connection goes to the next who waits. What went wrong nobody waits
-            // for: the next caller meets it, too.
-            runtime.spawn(async move { drop(begun.await) });
+            // Dropped, the connection goes to the next who waits.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it outlives the caller who gave up; FILL_TIMEOUT bounds it"
+            )]
+            runtime.spawn(async move {
+                if let Err(error) = begun.await {
+                    // Nobody waits for it: the next caller meets it, too, and is told.
+                    tracing::debug!(%error, "no connection for whoever comes next");
+                }
+            });
         }
     }
 }

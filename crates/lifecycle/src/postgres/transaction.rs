@@ -17,7 +17,7 @@ use std::io;
 /// # Errors
 /// What the pool or the database answers, or that the latter took longer than `PATIENCE`.
 pub async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    // Who gives up while it waits for a connection leaves nothing behind.
+    // Who gives up while it waits for a connection leaves no transaction behind.
     let connection = acquire(pool).await?;
     #[expect(
         clippy::disallowed_methods,

@@ -34,7 +34,7 @@ pub async fn watch(pool: PgPool, name: &'static str, stop: Stop) -> anyhow::Resu
     Ok(())
 }
 
-/// Who gets none within the pool's patience has waited for all of it.
+/// Who gets none within a caller's patience has waited for all of it.
 async fn sample(pool: &PgPool, name: &'static str, wait: &Histogram<f64>) {
     let begin = Instant::now();
     drop(acquire(pool).await);

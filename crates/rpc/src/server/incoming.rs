@@ -4,8 +4,10 @@
 //! resets them, and whoever has sent a call by then never learns what became of it: most of them
 //! on a busy machine, when it takes a while until it is the listener's turn.
 //! Guarantee: whoever was connected at the stop is let in, is told to go like all others, and is
-//! answered what was sent before that.
-//! Not guaranteed: those who connect within the microseconds between the last look and the close.
+//! answered what it sends before it hears that.
+//! Not guaranteed: those who connect within the microseconds between the last look and the close,
+//! those behind an accept that fails for want of file descriptors, and what arrives later than
+//! `GOODBYE` after the last call has ended.
 
 use futures::Stream;
 use lifecycle::Stop;
@@ -47,10 +49,19 @@ impl Incoming {
             Listener::Closing(listener) => listener,
             Listener::Closed => return Ok(None),
         };
-        let stream = match listener.accept() {
+        let accepted = listener.accept();
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {
+                // One of them went; the others still wait.
+                self.listener = Listener::Closing(listener);
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "closing the door on whoever waits there");
+                return Err(error);
+            }
         };
         self.listener = Listener::Closing(listener);
         stream.set_nonblocking(true)?;

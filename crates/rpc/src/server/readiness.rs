@@ -4,7 +4,7 @@
 //! is liveness: the process runs. Neither follows a dependency: one blip of a database
 //! would take out every instance at once.
 
-use crate::status;
+use crate::{is_internal, status};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -71,14 +71,14 @@ impl Readiness {
         self.reporter.set_service_status(self.service, status).await;
     }
 
-    /// Whether this call is one for a service that was not ready yet.
+    /// Whether this call comes before the process was ready. Health and reflection can be asked.
     fn is_early(&self, path: &str) -> bool {
-        let method = path.trim_start_matches('/').strip_prefix(self.service);
-        !self.ready.is_cancelled() && method.is_some_and(|method| method.starts_with('/'))
+        !self.ready.is_cancelled() && !is_internal(path)
     }
 }
 
-/// Refuses calls of the service until it is ready for the first time. Who was connected to the
+/// Refuses calls until the process is ready for the first time: nothing may be written before it
+/// knows that its database is its own. Who was connected to the
 /// process before this one comes back as soon as somebody listens, and asks no health check.
 pub(super) async fn layer(
     State(readiness): State<Readiness>,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use lifecycle::Stop;
 
 use super::{Settings, catalog, conduct, page, report::Report, script::Drill, table};
@@ -131,6 +131,7 @@ impl Runs<'_> {
         let table = table_path(self.folder);
         anstream::println!("The report is {}", page.display());
         anstream::println!("The table for docs is {}", table.display());
+        ensure!(runs > 0, "nothing was run");
         match failed {
             0 => Ok(()),
             _ => bail!("{failed} of {runs} runs failed"),

@@ -1,8 +1,8 @@
 //! One `WatchTickets` stream.
 //!
 //! It goes through the outbox, which has one sequence for all instances, and sends a ticket as it is
-//! now wherever the outbox names its current revision: the revisions before it are skipped, and none
-//! is sent twice. What is read ahead is bounded, and nothing is read until the watcher takes what was:
+//! when it reads wherever the outbox names its current revision: the revisions before it are skipped,
+//! and none is sent twice. What is read ahead is bounded, and nothing is read until the watcher takes what was:
 //! a slow one falls behind, and is told so when what it missed is not kept any more.
 
 use super::message;
@@ -18,8 +18,11 @@ use rpc::{
     status::{self, Reason, Violations},
 };
 use sqlx::{PgConnection, PgPool};
-use std::{collections::VecDeque, time::Duration};
-use tokio::{sync::watch, time};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, watch},
+    time,
+};
 use tonic::{Code, Status};
 
 /// A watcher hears something at least this often.
@@ -31,13 +34,24 @@ const BATCH: i64 = 100;
 /// Canonical text of the stream, for its tokens.
 const TOKENS: &str = "WatchTickets";
 
-/// What one watcher has seen.
-pub struct Watch {
+/// Watchers who read at a time: all are woken at once, and whoever brews needs connections, too.
+pub const READING: usize = 2;
+
+/// What watchers read, and from where.
+#[derive(Clone)]
+pub struct Source {
     pub pool: PgPool,
-    /// Marked as changed whenever there may be more to read.
-    pub changes: watch::Receiver<()>,
+    /// Places for those who read.
+    pub reading: Arc<Semaphore>,
     /// How long the outbox keeps what was sent.
     pub retention: Duration,
+}
+
+/// What one watcher has seen.
+pub struct Watch {
+    source: Source,
+    /// Marked as changed whenever there may be more to read.
+    changes: watch::Receiver<()>,
     place: Place,
     /// Read, and not taken yet.
     ready: VecDeque<WatchTicketsResponse>,
@@ -47,29 +61,23 @@ pub struct Watch {
 impl Watch {
     /// Begins after a token, or at present.
     pub async fn begin(
-        pool: PgPool,
+        source: Source,
         changes: watch::Receiver<()>,
-        retention: Duration,
         token: &str,
         inside: Admitted,
     ) -> Result<Self, Status> {
         let after = place(token)?;
-        let present = async { follow::present(&mut *acquire(&pool).await?).await };
+        let present = async { follow::present(&mut *acquire(&source.pool).await?).await };
         let present = bounded(present).await.map_err(store)?;
         let place = after.unwrap_or(present);
-        if !place.is_before(&present) {
-            return Err(expired());
-        }
-        let ready = VecDeque::from([heartbeat(place)]);
-        let watch = Self {
-            pool,
+        source.keeps(&place, &present)?;
+        Ok(Self {
+            source,
             changes,
-            retention,
             place,
-            ready,
+            ready: VecDeque::from([heartbeat(place)]),
             _inside: inside,
-        };
-        watch.kept().map(|()| watch)
+        })
     }
 
     /// The updates, read when the watcher asks for the next one.
@@ -85,7 +93,6 @@ impl Watch {
             if let Some(update) = self.ready.pop_front() {
                 return Ok(update);
             }
-            self.kept()?;
             // Before reading: a change after that wakes us.
             self.changes.mark_unchanged();
             if self.read().await? {
@@ -104,26 +111,31 @@ impl Watch {
 
     /// Whether there was anything to be read.
     async fn read(&mut self) -> Result<bool, Status> {
-        let now = Utc::now();
+        let _reads = self.source.reading.acquire().await;
         let read = async {
-            let mut conn = acquire(&self.pool).await?;
+            let mut conn = acquire(&self.source.pool).await?;
+            // First: nothing that is committed after this lies below it.
+            let present = follow::present(&mut conn).await?;
             let steps = follow::after(&mut conn, self.place, BATCH).await?;
-            Ok((tickets(&mut conn, &steps).await?, steps))
+            Ok((tickets(&mut conn, &steps).await?, steps, present))
         };
-        let (tickets, steps) = bounded(read).await.map_err(store)?;
+        let (tickets, steps, present) = bounded(read).await.map_err(store)?;
+        self.source.keeps(&self.place, &present)?;
         self.place = match steps.last() {
             Some(last) => last.place,
-            None => self.place.as_of(now),
+            None => self.place.as_of(&present),
         };
         self.ready.extend(tickets);
         Ok(!steps.is_empty())
     }
+}
 
-    fn kept(&self) -> Result<(), Status> {
-        self.place
-            .is_within(self.retention)
-            .then_some(())
-            .ok_or_else(expired)
+impl Source {
+    /// Whether all that follows a place is there, and will be: also in a database that was replaced
+    /// by an older copy under an open stream.
+    fn keeps(&self, place: &Place, present: &Place) -> Result<(), Status> {
+        let is_kept = place.is_before(present) && place.is_within(self.retention, present);
+        is_kept.then_some(()).ok_or_else(expired)
     }
 }
 

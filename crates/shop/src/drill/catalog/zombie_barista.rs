@@ -2,6 +2,8 @@
 //! over, and wakes to book them. It is too late: the booking counts of whoever holds the drink, and
 //! no order is READY before each of its drinks is made.
 
+use tokio::time::timeout;
+
 use super::prelude::*;
 
 pub(super) const DRILL: Drill = Drill {
@@ -16,6 +18,10 @@ pub(super) const DRILL: Drill = Drill {
     acts: |scene| acts(scene).boxed_local(),
 };
 
+/// It may be stopped with nothing in hand, or nobody looks while others brew what it had.
+const TRIES: usize = 10;
+const LOOK: Duration = Duration::from_secs(3);
+
 const TAKEN_OVER: &str = "select count(*) from drinks where lapses > 0";
 const BREWED_AGAIN: &str = "select count(*) from drinks where lapses > 0 and state = 'BREWING'";
 const READY_TOO_EARLY: &str = "select count(*) from ticket_history h \
@@ -26,16 +32,24 @@ async fn acts(scene: &Scene) -> Result<()> {
     let zombie = &scene.shop.barista;
     scene.steady().await?;
 
-    for _ in 0..3 {
+    let mut woken_in_time = 0;
+    for _ in 0..TRIES {
         scene.breaks("barista stopped", zombie.pause()).await?;
-        scene
-            .until("its drinks to be taken over", async || {
-                Ok(scene.count(Service::Barista, BREWED_AGAIN).await? > 0)
-            })
-            .await?;
+        let taken_over = scene.until("its drinks to be taken over", async || {
+            Ok(scene.count(Service::Barista, BREWED_AGAIN).await? > 0)
+        });
+        let taken_over = timeout(LOOK, taken_over).await;
         scene.heals(zombie.resume()).await?;
-        scene.lasts_for(0.3).await;
+        if let Ok(taken_over) = taken_over {
+            taken_over?;
+            woken_in_time += 1;
+        }
+        if woken_in_time == 3 {
+            break;
+        }
+        scene.lasts_for(0.1).await;
     }
+    scene.bites("times that it woke while others brewed", woken_in_time);
     let taken_over = scene.count(Service::Barista, TAKEN_OVER).await?;
     scene.bites("drinks taken over", taken_over);
     let too_early = scene.count(Service::Barista, READY_TOO_EARLY).await?;
