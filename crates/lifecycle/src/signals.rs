@@ -15,7 +15,10 @@ const INTERRUPTED: i32 = 130;
 pub fn stop_on_signals() -> io::Result<Stop> {
     let stop = Stop::new();
     let signals = Signals::listen()?;
-    // Not one of `Tasks`: the second signal has to work when those hang.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "not one of `Tasks`: the second signal has to work when those hang"
+    )]
     Handle::current().spawn(signals.watch(stop.clone()));
     Ok(stop)
 }
