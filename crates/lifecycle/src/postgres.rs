@@ -1,6 +1,6 @@
 //! The connection pool with its limits spelled out, and migrations that wait.
 //!
-//! Guaranteed: no call of [`acquire`] waits long for a connection, nor any for a statement, no
+//! Guaranteed: no call of `acquire` waits long for a connection, nor any for a statement, no
 //! transaction stays open long, and a process started before its database waits for it. The limits are
 //! set as connection options, so that the server keeps them even when this process is
 //! gone: dropping a query's future does not cancel the query.

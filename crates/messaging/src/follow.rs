@@ -5,7 +5,7 @@
 //! nothing is committed behind it.
 //!
 //! Not guaranteed: order across transactions; and what was dropped since. A place that is older
-//! than the retention is of no use any more: see [`Place::is_within`]. Nor a place in a database
+//! than the retention is of no use any more: see `Place::is_within`. Nor a place in a database
 //! that was restored from a copy and has come further since than the place: what lies between is
 //! not missed by anybody who looks while it is behind.
 

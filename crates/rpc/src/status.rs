@@ -1,6 +1,6 @@
 //! Errors with `google.rpc` details.
 //!
-//! Every error carries `ErrorInfo`: the domain `coffeeshop` and a [`Reason`], which is an enum
+//! Every error carries `ErrorInfo`: the domain `coffeeshop` and a `Reason`, which is an enum
 //! of the contract: one that is not in the contract does not compile.
 //! `RetryInfo` means that the same request may be sent again after that time, and that
 //! doing so is safe; an error without it promises nothing of the kind.
