@@ -36,6 +36,12 @@ mod collector_gone;
 mod commit_race;
 /// Connections to databases are cut at COMMIT.
 mod database_cut;
+/// The barista's database hangs, and no other.
+mod database_silent_barista;
+/// The provider's database hangs, and no other.
+mod database_silent_payments;
+/// Reception's database hangs, and no other.
+mod database_silent_reception;
 /// Every event comes twice.
 mod duplicate_delivery;
 /// Postgres has no room.
@@ -111,6 +117,9 @@ pub(super) const DRILLS: &[Drill] = &[
     postgres_stop::DRILL,
     postgres_kill::DRILL,
     postgres_pause::DRILL,
+    database_silent_reception::DRILL,
+    database_silent_barista::DRILL,
+    database_silent_payments::DRILL,
     database_cut::DRILL,
     full_disk::DRILL,
     reception_restored::DRILL,
