@@ -8,7 +8,7 @@ pub(super) const DRILL: Drill = Drill {
     name: "barista-kill",
     source: include_str!("barista_kill.rs"),
     // Long enough that drinks are in somebody's hands most of the time.
-    opening: || Opening::default().with(Service::Barista, "BREW_SCALE", "0.03"),
+    opening: || Opening::default().with(Service::Barista, "BREW_SCALE", "0.1"),
     acts: |scene| acts(scene).boxed_local(),
 };
 

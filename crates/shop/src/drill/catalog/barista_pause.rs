@@ -11,11 +11,12 @@ pub(super) const DRILL: Drill = Drill {
         let opening = Opening::default().baristas(2);
         let opening = opening.with(Service::Barista, "DRINK_LEASE", "500ms");
         // Long enough that drinks are in somebody's hands most of the time.
-        opening.with(Service::Barista, "BREW_SCALE", "0.03")
+        opening.with(Service::Barista, "BREW_SCALE", "0.1")
     },
     acts: |scene| acts(scene).boxed_local(),
 };
 
+const HANDS: &str = "select count(distinct lease_owner) from drinks where state = 'BREWING'";
 const TAKEN_OVER: &str = "select count(*) from drinks where lapses > 0";
 
 async fn acts(scene: &Scene) -> Result<()> {
@@ -23,6 +24,12 @@ async fn acts(scene: &Scene) -> Result<()> {
 
     let (from, mut taken) = (scene.now_us(), 0);
     for sleeper in scene.all(Service::Barista) {
+        // Whoever sleeps with empty hands leaves nothing to take over.
+        scene
+            .until("both to have drinks in hand", async || {
+                Ok(scene.count(Service::Barista, HANDS).await? > 1)
+            })
+            .await?;
         let before = scene.count(Service::Barista, TAKEN_OVER).await?;
         scene.breaks("barista paused", sleeper.pause()).await?;
         scene.lasts_for(0.4).await;
