@@ -95,6 +95,15 @@ pub async fn present(conn: &mut PgConnection) -> sqlx::Result<Place> {
     Ok(Place { xid, seq: -1, time })
 }
 
+/// Changes after a cursor that lie below the horizon: of how many parts, its xid, its seq, at most.
+pub(crate) const AFTER: &str = "select o.order_id, o.revision, o.xid::text::bigint as xid, o.seq, o.create_time \
+     from generate_series(0, $1::int - 1) as p (part) cross join lateral ( \
+         select * from outbox \
+         where part = p.part and (xid, seq) > ($2::bigint::text::xid8, $3) \
+           and xid < pg_snapshot_xmin(pg_current_snapshot()) \
+         order by xid, seq limit $4) o \
+     order by o.xid, o.seq limit $4";
+
 #[derive(sqlx::FromRow)]
 struct Row {
     order_id: Uuid,
@@ -109,21 +118,13 @@ struct Row {
 /// # Errors
 /// What the database answers.
 pub async fn after(conn: &mut PgConnection, place: Place, limit: i64) -> sqlx::Result<Vec<Step>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select o.order_id, o.revision, o.xid::text::bigint as xid, o.seq, o.create_time \
-         from generate_series(0, $1::int - 1) as p (part) cross join lateral ( \
-             select * from outbox \
-             where part = p.part and (xid, seq) > ($2::bigint::text::xid8, $3) \
-               and xid < pg_snapshot_xmin(pg_current_snapshot()) \
-             order by xid, seq limit $4) o \
-         order by o.xid, o.seq limit $4",
-    )
-    .bind(i32::from(PARTS))
-    .bind(place.xid)
-    .bind(place.seq)
-    .bind(limit)
-    .fetch_all(conn)
-    .await?;
+    let rows: Vec<Row> = sqlx::query_as(AFTER)
+        .bind(i32::from(PARTS))
+        .bind(place.xid)
+        .bind(place.seq)
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
     Ok(rows.into_iter().map(Step::from).collect())
 }
 

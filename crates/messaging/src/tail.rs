@@ -6,7 +6,10 @@
 //! begins at the present. Nothing depends on it but promptness: what a watcher is
 //! sent is read from the order itself.
 
-use crate::outbox::{PARTS, Waker};
+use crate::{
+    follow::AFTER,
+    outbox::{PARTS, Waker},
+};
 use lifecycle::postgres::bounded;
 use sqlx::PgPool;
 use std::{pin::pin, time::Duration};
@@ -64,21 +67,13 @@ impl Tail {
 
     /// At most a thousand changes.
     async fn changes_after(&mut self, (xid, seq): (i64, i64)) -> sqlx::Result<Vec<Change>> {
-        let changes: Vec<Change> = sqlx::query_as(
-            "select o.order_id, o.revision, o.xid::text::bigint as xid, o.seq \
-             from generate_series(0, $1::int - 1) as p (part) cross join lateral ( \
-                 select * from outbox \
-                 where part = p.part and (xid, seq) > ($2::bigint::text::xid8, $3) \
-                   and xid < pg_snapshot_xmin(pg_current_snapshot()) \
-                 order by xid, seq limit $4) o \
-             order by o.xid, o.seq limit $4",
-        )
-        .bind(i32::from(PARTS))
-        .bind(xid)
-        .bind(seq)
-        .bind(BATCH)
-        .fetch_all(&self.pool)
-        .await?;
+        let changes: Vec<Change> = sqlx::query_as(AFTER)
+            .bind(i32::from(PARTS))
+            .bind(xid)
+            .bind(seq)
+            .bind(BATCH)
+            .fetch_all(&self.pool)
+            .await?;
         if let Some(last) = changes.last() {
             self.cursor = Some((last.xid, last.seq));
         }

@@ -56,9 +56,7 @@ fn later(code: Code, reason: Reason, message: impl Into<String>, retry_after: Du
 
 /// `ABORTED` with `RetryInfo`: nothing was done; what stands in the way may pass.
 pub fn aborted(reason: Reason, message: impl Into<String>, retry_after: Duration) -> Status {
-    let mut details = info(reason, &[]);
-    details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::Aborted, message, details)
+    later(Code::Aborted, reason, message, retry_after)
 }
 
 /// `NOT_FOUND` with `ResourceInfo`. The type is the message's full name:
