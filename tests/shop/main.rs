@@ -118,6 +118,8 @@ mod traces;
 mod transcript;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
+// Versions come and go under load, and so do their schemas.
+mod upgrade;
 // A watcher misses nothing and sees nothing twice, wherever it goes on.
 mod watching;
 // What is down, what the caller is told, and what becomes of the order: a row each.
@@ -125,7 +127,7 @@ mod what_is_down;
 // A wish to cancel overtakes, is overtaken, and meets a drink that is being taken.
 mod wishes;
 
-use shop::harness::{Options, Shop};
+use shop::harness::{Hosted, Options, Shop};
 use sqlx::PgPool;
 use std::sync::Once;
 use tonic::Status;
@@ -150,6 +152,13 @@ async fn open_with(options: Options) -> Shop {
     Shop::open(options)
         .await
         .unwrap_or_else(|error| panic!("the shop does not open: {error:#}"))
+}
+
+/// Another instance of a service, beside the first.
+async fn second(first: &Hosted) -> Hosted {
+    let second = first.second().expect("there is a free port");
+    second.start().await.expect("it starts beside the first");
+    second
 }
 
 /// What a `select count(*)` counts.
