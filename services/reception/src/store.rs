@@ -24,9 +24,8 @@ pub mod read;
 pub mod unpaid;
 
 use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State, UnknownName};
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -41,8 +40,9 @@ pub struct NewOrder {
     pub request_hash: Vec<u8>,
     /// Erased when the payment is settled.
     pub payment_token: String,
-    /// When the sweeper may look at it.
-    pub settle_time: DateTime<Utc>,
+    /// For how long the sweeper leaves it to the call that places it. No time: it is measured by
+    /// the database's clock, like everything that instances have to agree on.
+    pub settle_after: Duration,
     /// The trace that the order begins.
     pub trace: TraceContext,
 }
@@ -68,12 +68,13 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder]) -> sqlx::Result<V
              update_time) \
          select order_id, request_id, request_hash, customer_name, items, currency_code, \
              total_minor, 'AWAITING_PAYMENT', 1, 'PENDING', 'NOT_NEEDED', 'NOT_REQUESTED', \
-             payment_token, settle_time, traceparent, tracestate, create_time, create_time \
+             payment_token, now() + make_interval(secs => settle_after), traceparent, tracestate, \
+             create_time, create_time \
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[], $6::text[], \
-             $7::bigint[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], \
+             $7::bigint[], $8::text[], $9::float8[], $10::text[], $11::text[], \
              $12::timestamptz[]) \
              as n (order_id, request_id, request_hash, customer_name, items, currency_code, \
-                   total_minor, payment_token, settle_time, traceparent, tracestate, create_time) \
+                   total_minor, payment_token, settle_after, traceparent, tracestate, create_time) \
          order by request_id \
          on conflict on constraint orders_request_id_key do nothing \
          returning order_id",
@@ -86,7 +87,7 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder]) -> sqlx::Result<V
     .bind(column(new, |n| n.order.currency_code.clone()))
     .bind(column(new, |n| n.order.total_minor))
     .bind(column(new, |n| n.payment_token.clone()))
-    .bind(column(new, |n| n.settle_time))
+    .bind(column(new, |n| n.settle_after.as_secs_f64()))
     .bind(column(new, |n| n.trace.traceparent.clone()))
     .bind(column(new, |n| n.trace.tracestate.clone()))
     .bind(column(new, |n| n.order.create_time))
