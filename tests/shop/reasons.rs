@@ -15,7 +15,7 @@ use proto::{
     payments::v1::{ChargeRequest, Payment},
     reception::v1::{
         CancelOrderRequest, CollectOrderRequest, ListMenuItemsRequest, Order, PlaceOrderRequest,
-        WatchOrderRequest,
+        WatchOrderRequest, reception_service_client::ReceptionServiceClient,
     },
 };
 use rpc::status::{self, Reason};
@@ -24,6 +24,7 @@ use shop::{
     harness::{Options, Shop, eventually, patience},
     services::Service,
 };
+use sqlx::PgPool;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::Status;
@@ -31,13 +32,16 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 /// Not provoked here, and why.
-const ELSEWHERE: [(Reason, &str); 8] = [
+const ELSEWHERE: [(Reason, &str); 6] = [
     (
         Reason::DeadlineExceeded,
         "our client ends first: rpc::server::tests::errors",
     ),
     (Reason::Cancelled, "whoever went reads no answer"),
-    (Reason::Internal, "would be a bug"),
+    (
+        Reason::Internal,
+        "would be a bug: rpc::server::tests::errors",
+    ),
     (
         Reason::CircuitOpen,
         "of our own clients: rpc::breaker::tests",
@@ -47,14 +51,6 @@ const ELSEWHERE: [(Reason, &str); 8] = [
         "of our own clients: rpc::client::tests",
     ),
     (Reason::NotSent, "of our own clients: rpc::client::tests"),
-    (
-        Reason::Starting,
-        "a moment that nobody can hold: rpc::server::tests::drain",
-    ),
-    (
-        Reason::NotNow,
-        "for handlers to come: none of today's asks for it on a replay",
-    ),
 ];
 
 const RECEPTION: &str = "coffeeshop.reception.v1.ReceptionService";
@@ -297,35 +293,67 @@ async fn dead_letters(shop: &Shop) -> Vec<Given> {
     let dead = replay(shop, &letter).await.expect_err("nothing is mended");
     let nobodys = DeadLetter {
         dead_letter_id: letter.dead_letter_id + 1,
-        ..letter
+        ..letter.clone()
     };
     let unknown = replay(shop, &nobodys).await.expect_err("there is none");
+    rename(&shop.barista_pool(), "alter table tickets rename to hidden").await;
+    let not_now = replay(shop, &letter)
+        .await
+        .expect_err("no ticket can be made");
+    rename(&shop.barista_pool(), "alter table hidden rename to tickets").await;
     vec![
         at(LETTERS, "ReplayDeadLetter", dead),
+        at(LETTERS, "ReplayDeadLetter", not_now),
         at(LETTERS, "ReplayDeadLetter", unknown),
     ]
 }
 
-/// A database that does not answer as it should: here, the table is gone for a moment.
+/// A database that does not answer as it should: here, a table is gone for a moment, or in the way
+/// of a start.
 async fn stores(shop: &Shop) -> Vec<Given> {
     let pool = shop.reception_pool();
-    let rename = async |statement| {
-        sqlx::query(statement)
-            .execute(&pool)
-            .await
-            .expect("it is up")
-    };
-    rename("alter table menu_items rename to hidden").await;
+    rename(&pool, "alter table menu_items rename to hidden").await;
     let menu = shop
         .reception_client()
         .list_menu_items(ListMenuItemsRequest::default())
         .await;
-    rename("alter table hidden rename to menu_items").await;
-    vec![at(
+    rename(&pool, "alter table hidden rename to menu_items").await;
+    vec![
+        at(
+            RECEPTION,
+            "ListMenuItems",
+            menu.expect_err("there is no menu"),
+        ),
+        starting(shop).await,
+    ]
+}
+
+async fn rename(pool: &PgPool, statement: &'static str) {
+    let renamed = sqlx::query(statement).execute(pool).await;
+    renamed.expect("the database is up");
+}
+
+/// Another reception, which cannot find out whether its schema is up to date.
+async fn starting(shop: &Shop) -> Given {
+    let mut in_the_way = shop.reception_pool().begin().await.expect("it is up");
+    sqlx::query("lock table _sqlx_migrations")
+        .execute(&mut *in_the_way)
+        .await
+        .expect("nobody else starts");
+    let early = shop.reception.second().expect("there is a free port");
+    early.launch().await.expect("it starts");
+    let channel = early.channel().expect("the URL is our own");
+    let refused = ReceptionServiceClient::new(channel)
+        .place_order(latte())
+        .await;
+    in_the_way.rollback().await.expect("it is up");
+    early.ready().await.expect("it has looked");
+    early.stop().await.expect("it ends well");
+    at(
         RECEPTION,
-        "ListMenuItems",
-        menu.expect_err("there is no menu"),
-    )]
+        "PlaceOrder",
+        refused.expect_err("it is not ready"),
+    )
 }
 
 /// A watcher and a call that reception leaves when it is asked to stop.

@@ -11,6 +11,14 @@ use crate::{
 use axum::{extract::Request, middleware::Next, response::Response};
 use tonic::{Code, Status};
 
+/// What tonic and prost say of a request that is not framed or not encoded as it should be.
+const UNREADABLE: [&str; 4] = [
+    "failed to decode Protobuf message",
+    "Missing request message",
+    "Unexpected EOF decoding stream",
+    "protocol error",
+];
+
 /// Gives every error `ErrorInfo`.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
@@ -30,8 +38,8 @@ fn normalize(status: &Status) -> Status {
             let limit = format!("a request may have {} KiB", MAX_REQUEST_BYTES / 1024);
             status::error(Code::ResourceExhausted, Reason::RequestTooLarge, limit, &[])
         }
-        // prost's decoder. INTERNAL would be our fault, and page somebody.
-        Code::Internal if message.contains("failed to decode Protobuf message") => {
+        // INTERNAL would be our fault, and page somebody.
+        Code::Internal if UNREADABLE.iter().any(|what| message.contains(what)) => {
             let mut violations = Violations::new();
             violations.add("", message);
             violations.into_result().expect_err("one was added")

@@ -37,9 +37,10 @@ const LOCK_PATIENCE: &str = "300ms";
 const NO_LIMIT: &str = "0";
 
 /// A migration may rewrite a table. A later option wins over an earlier one.
-const SETTINGS: [(&str, &str); 2] = [
+const SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", NO_LIMIT),
     ("transaction_timeout", NO_LIMIT),
+    ("lock_timeout", LOCK_PATIENCE),
 ];
 
 /// Where sqlx remembers what was applied.
@@ -47,7 +48,7 @@ const TABLE: &str = "_sqlx_migrations";
 /// The lock of who migrates: any number that nobody else locks in this database.
 const LOCK: i64 = 0x6d69_6772_6174_6521;
 
-/// What the next migration has in its name that takes away what older versions need.
+/// What a migration has at the beginning of its name that takes away what older versions need.
 const CONTRACT: &str = "contract";
 
 #[derive(Debug, thiserror::Error)]
@@ -201,13 +202,14 @@ async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(
         ..
     } = migration;
     tracing::info!(version, %description, "migrating");
+    let patience = if *no_tx { NO_LIMIT } else { LOCK_PATIENCE };
+    sqlx::query("select set_config('lock_timeout', $1, false)")
+        .bind(patience)
+        .execute(&mut *connection)
+        .await?;
     if *no_tx {
         drop_unfinished_indexes(connection).await?;
     }
-    sqlx::query("select set_config('lock_timeout', $1, false)")
-        .bind(if *no_tx { NO_LIMIT } else { LOCK_PATIENCE })
-        .execute(&mut *connection)
-        .await?;
     connection.apply(TABLE, migration).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use proto::{
     reception::v1::{ListMenuItemsRequest, reception_service_client::ReceptionServiceClient},
 };
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
 use tonic::{Code, Request, Status, client::Grpc};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
@@ -100,39 +100,86 @@ async fn an_error_without_a_reason_gets_its_codes_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_is_answered_by_its_name() {
     let server = Running::start(GRACE).await;
-    let socket = TcpStream::connect(server.address)
-        .await
-        .expect("it listens");
-    let (mut sender, connection) = h2::client::handshake(socket)
-        .await
-        .expect("it speaks HTTP/2");
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(async move { connection.await.expect("the connection holds") });
+    let mut raw = Raw::connect(&server).await;
     let mut answers = Vec::new();
     for _ in 0..20 {
-        let request = http::Request::builder()
-            .method(Method::POST)
-            .uri(format!("http://shop{LIST}"))
-            .header("content-type", "application/grpc")
-            .header("grpc-timeout", "200m")
-            .body(())
-            .expect("it is a request");
-        sender = sender.ready().await.expect("the connection holds");
-        let (answer, mut body) = sender.send_request(request, false).expect("it is open");
-        // Not compressed, 7 bytes: field 2 (the token), of 5 characters, "60000".
-        let message = Bytes::from_static(b"\0\0\0\0\x07\x12\x0560000");
-        body.send_data(message, true).expect("it is open");
-        answers.push(answer);
+        // Field 2 (the token), of 5 characters: "60000".
+        answers.push(raw.send("200m", b"\0\0\0\0\x07\x12\x0560000").await);
     }
     for answer in answers {
-        let answer = answer.await.expect("it is answered");
-        let status = Status::from_header_map(answer.headers())
-            .unwrap_or_else(|| panic!("it has a status: {answer:?}"));
+        let status = status(answer).await;
         assert_eq!(
             (status.code(), reason(&status)),
             (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into())
         );
     }
+}
+
+/// A frame is a byte that says whether it is compressed, the length in four, and the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_frame_is_the_callers_fault() {
+    let server = Running::start(GRACE).await;
+    let mut raw = Raw::connect(&server).await;
+    let bodies: [(&str, &[u8]); 4] = [
+        ("nothing", b""),
+        ("less than its length", b"\0\0\0\0\x07\x12"),
+        ("compressed in no encoding", b"\x01\0\0\0\0"),
+        ("neither compressed nor not", b"\x07\0\0\0\0"),
+    ];
+    for (what, body) in bodies {
+        let status = status(raw.send("5S", body).await).await;
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::InvalidArgument, "INVALID_REQUEST".into()),
+            "{what}"
+        );
+        assert!(status.get_details_bad_request().is_some(), "{what}");
+    }
+}
+
+/// A connection on which a caller sends what it likes.
+struct Raw {
+    sender: h2::client::SendRequest<Bytes>,
+    _connection: JoinSet<()>,
+}
+
+impl Raw {
+    async fn connect(server: &Running) -> Self {
+        let socket = TcpStream::connect(server.address).await;
+        let socket = socket.expect("it listens");
+        let (sender, connection) = h2::client::handshake(socket)
+            .await
+            .expect("it speaks HTTP/2");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { connection.await.expect("the connection holds") });
+        Self {
+            sender,
+            _connection: tasks,
+        }
+    }
+
+    async fn send(&mut self, timeout: &str, body: &'static [u8]) -> h2::client::ResponseFuture {
+        let request = http::Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://shop{LIST}"))
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", timeout)
+            .body(())
+            .expect("it is a request");
+        let ready = self.sender.clone().ready().await;
+        self.sender = ready.expect("the connection holds");
+        let sent = self.sender.send_request(request, false);
+        let (answer, mut stream) = sent.expect("it is open");
+        let sent = stream.send_data(Bytes::from_static(body), true);
+        sent.expect("it is open");
+        answer
+    }
+}
+
+async fn status(answer: h2::client::ResponseFuture) -> Status {
+    let answer = answer.await.expect("it is answered");
+    Status::from_header_map(answer.headers())
+        .unwrap_or_else(|| panic!("it has a status: {answer:?}"))
 }
 
 async fn call(
