@@ -120,6 +120,7 @@ fn the_servers_are_the_versions_that_everything_was_tested_with() {
     assert!(pinned("postgres").starts_with(&postgres), "{postgres}");
     // Its Go module calls version 3.15 v0.315.
     let module = lines_after(PROMETHEUS, "github.com/prometheus/prometheus v0.3");
+    let module = module.split_whitespace().next().unwrap_or_default();
     let (minor, patch) = module.split_once('.').expect("it has three numbers");
     let minor = minor.trim_start_matches('0');
     assert_eq!(
