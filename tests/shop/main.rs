@@ -20,6 +20,8 @@ mod cancel;
 mod circuits;
 // Programs in other languages order coffee.
 mod clients;
+// docker-compose.yml says what the programs and the launcher do.
+mod containers;
 // docs/api.md is what the contracts say.
 mod contract;
 // What services say to each other, once, twice, or broken.
