@@ -108,6 +108,8 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// Watchers who do not read, or are gone, make room.
+mod slow_watchers;
 // What is measured is what the docs say.
 mod telemetry_metrics;
 // Every name that is exported is listed, and the other way round.

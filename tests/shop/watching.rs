@@ -120,11 +120,11 @@ pub async fn from_long_ago(shop: &Shop) -> Status {
 
 /// What a watcher of tickets has seen.
 #[derive(Default)]
-struct Seen {
-    token: String,
+pub struct Seen {
+    pub token: String,
     revisions: HashSet<(String, i64)>,
     ready: HashMap<String, Ticket>,
-    repeats: usize,
+    pub repeats: usize,
 }
 
 impl Seen {
@@ -148,7 +148,7 @@ impl Seen {
         Ok(())
     }
 
-    async fn until_ready(
+    pub async fn until_ready(
         &mut self,
         watching: &mut Streaming<WatchTicketsResponse>,
         tickets: usize,
@@ -158,7 +158,10 @@ impl Seen {
         }
     }
 
-    async fn until_it_ends(&mut self, watching: &mut Streaming<WatchTicketsResponse>) -> Status {
+    pub async fn until_it_ends(
+        &mut self,
+        watching: &mut Streaming<WatchTicketsResponse>,
+    ) -> Status {
         loop {
             if let Err(status) = self.take(watching).await {
                 return status;
@@ -179,7 +182,7 @@ async fn place(shop: &Shop, orders: usize) {
     }
 }
 
-async fn watch(
+pub async fn watch(
     barista: &Hosted,
     resume_token: &str,
 ) -> Result<Streaming<WatchTicketsResponse>, Status> {
@@ -191,7 +194,7 @@ async fn watch(
     Ok(client.watch_tickets(request).await?.into_inner())
 }
 
-async fn watch_order(
+pub async fn watch_order(
     reception: &Hosted,
     order_id: &str,
     after_revision: i64,
@@ -209,7 +212,7 @@ async fn watch_order(
 }
 
 /// The next order, or none when the stream is over.
-async fn next(watching: &mut Streaming<WatchOrderResponse>) -> Result<Option<Order>, Status> {
+pub async fn next(watching: &mut Streaming<WatchOrderResponse>) -> Result<Option<Order>, Status> {
     loop {
         let update = timeout(patience(), watching.message()).await;
         let update = update.expect("something comes, if only a heartbeat")?;

@@ -61,6 +61,22 @@ pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<
     }
 }
 
+/// The revisions of several orders. Those that do not exist are left out.
+///
+/// # Errors
+/// What the database answers.
+pub async fn revisions(
+    conn: &mut PgConnection,
+    ids: &[OrderId],
+) -> sqlx::Result<HashMap<OrderId, i64>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as("select order_id, revision from orders where order_id = any($1)")
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// The trace that an order began.
 ///
 /// # Errors
