@@ -120,6 +120,8 @@ mod traces;
 mod transcript;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
+// An order that is over ends its stream.
+mod watch_ends;
 // A watcher misses nothing and sees nothing twice, wherever it goes on.
 mod watching;
 // What is down, what the caller is told, and what becomes of the order: a row each.

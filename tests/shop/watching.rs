@@ -153,9 +153,14 @@ impl Seen {
         watching: &mut Streaming<WatchTicketsResponse>,
         tickets: usize,
     ) {
-        while self.ready.len() < tickets {
-            self.take(watching).await.expect("it is well");
-        }
+        let all = async {
+            while self.ready.len() < tickets {
+                self.take(watching).await.expect("it is well");
+            }
+        };
+        // Heartbeats go on whatever was missed.
+        let all = timeout(patience(), all).await;
+        all.unwrap_or_else(|_| panic!("a gap: {} of {tickets} tickets", self.ready.len()));
     }
 
     pub async fn until_it_ends(
@@ -213,15 +218,17 @@ pub async fn watch_order(
 
 /// The next order, or none when the stream is over.
 pub async fn next(watching: &mut Streaming<WatchOrderResponse>) -> Result<Option<Order>, Status> {
-    loop {
-        let update = timeout(patience(), watching.message()).await;
-        let update = update.expect("something comes, if only a heartbeat")?;
-        match update.map(|update| update.update) {
-            None => return Ok(None),
-            Some(Some(Update::Order(order))) => return Ok(Some(order)),
-            Some(_) => {}
+    let next = async {
+        loop {
+            match watching.message().await?.map(|update| update.update) {
+                None => return Ok(None),
+                Some(Some(Update::Order(order))) => return Ok(Some(order)),
+                Some(_) => {}
+            }
         }
-    }
+    };
+    let next = timeout(patience(), next).await;
+    next.expect("a change, or the end; not heartbeats for ever")
 }
 
 async fn collect(reception: &Hosted, order: &Order) {

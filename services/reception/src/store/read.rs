@@ -161,6 +161,9 @@ pub async fn list(
     .bind(filter.create_time_until)
     .bind(before)
     .bind(limit)
+    // Planned anew for these parameters: a plan for any parameters could use no index of a filter
+    // that may be absent, and would read over all newer rows to a deep page.
+    .persistent(false)
     .fetch_all(conn)
     .await?;
     rows.iter().map(order).collect()
