@@ -56,7 +56,7 @@ test-upgrade: build ## The version before, built and rolled to this one under lo
 docs: ## Write docs/api.md anew, from the comments in proto/
 	@$(CARGO) test --locked --quiet --test shop contract::renew -- --ignored
 
-lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, cargo-deny and promtool are installed
+lint: tools ## Format, clippy, docs; contracts, licenses, alerts and containers where buf, cargo-deny, promtool and docker compose are
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
@@ -66,6 +66,7 @@ lint: tools ## Format, clippy, docs; contracts, licenses and alerts where buf, c
 	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
 	@deploy/local/optional.sh promtool check rules deploy/alerts/coffeeshop.rules.yml
 	@deploy/local/optional.sh promtool test rules deploy/alerts/coffeeshop.test.yml
+	@deploy/compose/check.sh
 
 verify: lint test ## What CI runs
 

@@ -20,6 +20,8 @@ mod cancel;
 mod circuits;
 // Programs in other languages order coffee.
 mod clients;
+// docker-compose.yml says what the programs and the launcher do.
+mod containers;
 // docs/api.md is what the contracts say.
 mod contract;
 // What services say to each other, once, twice, or broken.
@@ -108,6 +110,8 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// Watchers who do not read, or are gone, make room.
+mod slow_watchers;
 // What is measured is what the docs say.
 mod telemetry_metrics;
 // Every name that is exported is listed, and the other way round.
@@ -120,6 +124,8 @@ mod transcript;
 mod unmakeable;
 // Versions come and go under load, and so do their schemas.
 mod upgrade;
+// An order that is over ends its stream.
+mod watch_ends;
 // A watcher misses nothing and sees nothing twice, wherever it goes on.
 mod watching;
 // What is down, what the caller is told, and what becomes of the order: a row each.
