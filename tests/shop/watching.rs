@@ -1,7 +1,7 @@
 //! A watcher goes on at another instance, or after a restart, and neither misses a change nor sees
 //! one twice.
 
-use crate::reason;
+use crate::{reason, second};
 use proto::{
     barista::v1::{
         Ticket, TicketState, WatchTicketsRequest, WatchTicketsResponse,
@@ -173,12 +173,6 @@ impl Seen {
             }
         }
     }
-}
-
-async fn second(first: &Hosted) -> Hosted {
-    let second = first.second().expect("there is a free port");
-    second.start().await.expect("it starts beside the first");
-    second
 }
 
 async fn place(shop: &Shop, orders: usize) {

@@ -10,7 +10,7 @@ use proto::operations::v1::{
 };
 use tonic::{Request, Status, Streaming, transport::Channel};
 
-use crate::{dir::ShopDir, order::explain, part::Part, state};
+use crate::{dir, order::explain, part::Part, state};
 
 /// Words for the table.
 mod row;
@@ -29,13 +29,13 @@ pub struct Options {
     #[arg(long)]
     watch: bool,
     /// A reception elsewhere than the shop on this machine
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "SHOP_RECEPTION", value_name = "URL")]
     reception: Option<String>,
 }
 
 /// Does what the command line says.
-pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let url = state::url(options.reception.as_deref(), Part::Reception, &dir)?;
+pub async fn run(options: Options, dir: &dir::Options) -> Result<()> {
+    let url = state::url(options.reception.as_deref(), Part::Reception, dir)?;
     let client = CircuitsServiceClient::new(rpc::client::channel(&url)?);
     match options.watch {
         true => until_interrupted(watch(client)).await,

@@ -5,8 +5,8 @@ use anyhow::Result;
 use crate::{
     books, circuits,
     dir::{self, ShopDir},
-    dlq, down, drill, fill, guard, load, logs, messages, order, overhead, provider, receiver,
-    status, trace, up, watchers, wish,
+    dlq, down, drill, fill, guard, load, logs, messages, order, overhead, probe, provider,
+    receiver, status, trace, up, watchers, wish,
 };
 
 /// The whole shop on one machine.
@@ -61,6 +61,8 @@ enum Command {
     Telemetry(receiver::command::Options),
     /// Break a shop of its own for real, and let the books judge.
     Drill(drill::Options),
+    /// Ask a service once whether it is ready, and say so by the exit code.
+    Probe(probe::command::Options),
     /// Run a program that dies with its parent.
     #[command(hide = true)]
     Guard(guard::Options),
@@ -75,14 +77,14 @@ impl Cli {
             Command::Down(options) => down::run(options, dir()?).await,
             Command::Status(options) => status::run(options, dir()?).await,
             Command::Logs(options) => logs::run(options, dir()?).await,
-            Command::Order(options) => order::run(options, dir()?).await,
+            Command::Order(options) => order::run(options, &self.dir).await,
             Command::Trace(options) => trace::run(options, dir()?).await,
-            Command::Cancel(options) => wish::cancel(options, dir()?).await,
-            Command::Collect(options) => wish::collect(options, dir()?).await,
-            Command::Books(options) => books::command::run(options, dir()?).await,
-            Command::Circuits(options) => circuits::run(options, dir()?).await,
-            Command::Dlq(options) => dlq::run(options, dir()?).await,
-            Command::Payments(options) => provider::run(options, dir()?).await,
+            Command::Cancel(options) => wish::cancel(options, &self.dir).await,
+            Command::Collect(options) => wish::collect(options, &self.dir).await,
+            Command::Books(options) => books::command::run(options, &self.dir).await,
+            Command::Circuits(options) => circuits::run(options, &self.dir).await,
+            Command::Dlq(options) => dlq::run(options, &self.dir).await,
+            Command::Payments(options) => provider::run(options, &self.dir).await,
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Overhead(options) => overhead::run(options, dir()?).await,
             Command::Messages(options) => messages::run(options, dir()?).await,
@@ -90,6 +92,7 @@ impl Cli {
             Command::Fill(options) => fill::run(options, dir()?).await,
             Command::Telemetry(options) => receiver::command::run(options).await,
             Command::Drill(options) => drill::run(options, dir()?).await,
+            Command::Probe(options) => probe::command::run(options).await,
             Command::Guard(options) => guard::run(options).await,
         }
     }

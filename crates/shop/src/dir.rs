@@ -124,7 +124,8 @@ fn clone_root() -> Result<PathBuf> {
     match start.ancestors().find(ours) {
         Some(root) => Ok(root.to_owned()),
         None => bail!(
-            "{} is not inside a clone of the shop; use --dir",
+            "{} is not inside a clone of the shop; name its folder with --dir, or a shop elsewhere: \
+             `shop order --reception URL`",
             start.display()
         ),
     }

@@ -13,7 +13,7 @@ use proto::operations::v1::{
 };
 use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::{dir::ShopDir, order::explain, part::Part, state};
+use crate::{dir, order::explain, part::Part, state};
 
 /// Which dead letter, of which service.
 mod id;
@@ -41,10 +41,10 @@ pub struct Options {
     #[command(subcommand)]
     action: Action,
     /// A reception elsewhere than the shop on this machine
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, env = "SHOP_RECEPTION", value_name = "URL", global = true)]
     reception: Option<String>,
     /// A barista elsewhere than the shop on this machine
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, env = "SHOP_BARISTA", value_name = "URL", global = true)]
     barista: Option<String>,
 }
 
@@ -88,9 +88,9 @@ enum Action {
 }
 
 /// Does what the command line says.
-pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
+pub async fn run(options: Options, dir: &dir::Options) -> Result<()> {
     let keepers = Keepers {
-        dir,
+        dir: dir.clone(),
         reception: options.reception,
         barista: options.barista,
     };
@@ -104,7 +104,7 @@ pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
 
 /// The services that keep dead letters.
 struct Keepers {
-    dir: ShopDir,
+    dir: dir::Options,
     reception: Option<String>,
     barista: Option<String>,
 }

@@ -187,7 +187,8 @@ impl Kafka {
     }
 }
 
-const SETTINGS: &[&str] = &[
+/// What every broker is told, wherever it listens: `name=value`.
+pub const SETTINGS: &[&str] = &[
     "process.roles=broker,controller",
     "controller.listener.names=CONTROLLER",
     "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",

@@ -12,7 +12,7 @@ use tonic::{Request, Streaming, transport::Channel};
 
 use crate::{
     customers::{self, Customer, History},
-    dir::ShopDir,
+    dir,
     part::Part,
     state, status,
 };
@@ -46,7 +46,7 @@ pub struct Options {
     #[arg(long, default_value = "tok_visa")]
     payment_token: String,
     /// A reception elsewhere than the shop on this machine.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "SHOP_RECEPTION", value_name = "URL")]
     reception: Option<String>,
 }
 
@@ -62,8 +62,8 @@ fn line(text: &str) -> Result<PlaceOrderItem, String> {
 }
 
 /// Places the order and follows it; an error if it ends without coffee.
-pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let url = state::url(options.reception.as_deref(), Part::Reception, &dir)?;
+pub async fn run(options: Options, dir: &dir::Options) -> Result<()> {
+    let url = state::url(options.reception.as_deref(), Part::Reception, dir)?;
     let customer = Customer::new(&url, History::default())?;
     let order = place(&options, &customer).await?;
     headline(&order);

@@ -16,6 +16,9 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+/// `shop probe`.
+pub mod command;
+
 const PAUSE: Duration = Duration::from_millis(50);
 /// One question that is not answered in this time is asked again.
 const ATTEMPT: Duration = Duration::from_secs(3);

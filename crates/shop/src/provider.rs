@@ -12,7 +12,7 @@ use proto::payments::v1::{
 };
 use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::{dir::ShopDir, order::explain, part::Part, state};
+use crate::{dir, order::explain, part::Part, state};
 
 /// The rules, for people.
 mod text;
@@ -26,7 +26,7 @@ pub struct Options {
     #[command(subcommand)]
     action: Option<Action>,
     /// A payments elsewhere than the shop on this machine
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, env = "SHOP_PAYMENTS", value_name = "URL", global = true)]
     payments: Option<String>,
 }
 
@@ -106,8 +106,8 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 /// Does what the command line says, and prints what is in force now.
-pub async fn run(options: Options, dir: ShopDir) -> Result<()> {
-    let url = state::url(options.payments.as_deref(), Part::Payments, &dir)?;
+pub async fn run(options: Options, dir: &dir::Options) -> Result<()> {
+    let url = state::url(options.payments.as_deref(), Part::Payments, dir)?;
     let mut client = PaymentsAdminServiceClient::new(rpc::client::channel(&url)?);
     let rules = match options.action {
         None => in_force(&mut client).await?,

@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dir::ShopDir,
+    dir::{self, ShopDir},
     part::Part,
     process::{self, Identity, write_private},
 };
@@ -147,12 +147,12 @@ impl State {
     }
 }
 
-/// Where a service is: the one that is named, or this machine's.
-pub(crate) fn url(named: Option<&str>, part: Part, dir: &ShopDir) -> Result<String> {
+/// Where a service is: the one that is named, or this machine's. Who names one needs no clone.
+pub(crate) fn url(named: Option<&str>, part: Part, dir: &dir::Options) -> Result<String> {
     if let Some(url) = named {
         return Ok(url.to_owned());
     }
-    let state = State::load(dir)?;
+    let state = State::load(&ShopDir::find(dir)?)?;
     let open = state.alive(part).and(state.addresses.get(&part));
     let address = open.with_context(|| {
         format!("{part} does not run; `make up` starts it, `shop status` shows it")

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::{
     customers::{Customer, History},
-    dir::ShopDir,
+    dir,
     order::{self, explain},
     part::Part,
     state,
@@ -25,7 +25,7 @@ pub struct Which {
     /// The order's id, as `shop order` prints it.
     order_id: String,
     /// A reception elsewhere than the shop on this machine.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "SHOP_RECEPTION", value_name = "URL")]
     reception: Option<String>,
 }
 
@@ -40,8 +40,8 @@ pub struct Cancel {
 }
 
 /// Asks to cancel, and follows the order until that is decided; an error if it was too late.
-pub async fn cancel(options: Cancel, dir: ShopDir) -> Result<()> {
-    let (customer, order_id) = customer(options.which, &dir)?;
+pub async fn cancel(options: Cancel, dir: &dir::Options) -> Result<()> {
+    let (customer, order_id) = customer(options.which, dir)?;
     let reason = options.reason;
     let request = rpc::client::request(CancelOrderRequest { order_id, reason }, DEADLINE);
     let answer = client(&customer).cancel_order(request).await;
@@ -56,8 +56,8 @@ pub async fn cancel(options: Cancel, dir: ShopDir) -> Result<()> {
 }
 
 /// Takes an order that is READY.
-pub async fn collect(which: Which, dir: ShopDir) -> Result<()> {
-    let (customer, order_id) = customer(which, &dir)?;
+pub async fn collect(which: Which, dir: &dir::Options) -> Result<()> {
+    let (customer, order_id) = customer(which, dir)?;
     let request = rpc::client::request(CollectOrderRequest { order_id }, DEADLINE);
     let answer = client(&customer).collect_order(request).await;
     let order = held(answer.map(|answer| answer.into_inner().order))?;
@@ -65,7 +65,7 @@ pub async fn collect(which: Which, dir: ShopDir) -> Result<()> {
     Ok(())
 }
 
-fn customer(which: Which, dir: &ShopDir) -> Result<(Customer, String)> {
+fn customer(which: Which, dir: &dir::Options) -> Result<(Customer, String)> {
     let url = state::url(which.reception.as_deref(), Part::Reception, dir)?;
     Ok((Customer::new(&url, History::default())?, which.order_id))
 }

@@ -31,10 +31,14 @@ pub async fn by_request_ids(
     if request_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query("select * from orders where request_id = any($1)")
-        .bind(request_ids)
-        .fetch_all(&mut *conn)
-        .await?;
+    let rows = sqlx::query(concat!(
+        "select request_id, request_hash, ",
+        columns!(),
+        " from orders where request_id = any($1)"
+    ))
+    .bind(request_ids)
+    .fetch_all(&mut *conn)
+    .await?;
     let mut known = HashMap::with_capacity(rows.len());
     for row in &rows {
         let order = with_history(conn, row).await?;
@@ -51,10 +55,14 @@ pub async fn by_request_ids(
 /// # Errors
 /// What the database answers.
 pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Order>> {
-    let row = sqlx::query("select * from orders where order_id = $1")
-        .bind(id)
-        .fetch_optional(&mut *conn)
-        .await?;
+    let row = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from orders where order_id = $1"
+    ))
+    .bind(id)
+    .fetch_optional(&mut *conn)
+    .await?;
     match row {
         Some(row) => Ok(Some(with_history(conn, &row).await?)),
         None => Ok(None),
@@ -147,14 +155,16 @@ pub async fn list(
     before: Option<OrderId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Order>> {
-    let rows = sqlx::query(
-        "select * from orders \
+    let rows = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from orders \
          where ($1::text is null or state = $1) and ($2::text is null or customer_name = $2) \
            and ($3::timestamptz is null or create_time >= $3) \
            and ($4::timestamptz is null or create_time < $4) \
            and ($5::uuid is null or order_id < $5) \
-         order by order_id desc limit $6",
-    )
+         order by order_id desc limit $6"
+    ))
     .bind(filter.state.map(State::as_str))
     .bind(filter.customer_name.as_deref())
     .bind(filter.create_time_from)
