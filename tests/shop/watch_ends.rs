@@ -10,6 +10,7 @@ use shop::{
     customers::{espresso, latte},
     harness::Shop,
 };
+use std::slice;
 use tonic_types::StatusExt as _;
 
 #[tokio::test]
@@ -31,7 +32,10 @@ async fn an_order_that_is_over_ends_its_stream_however_it_ended() {
 
         // Whoever comes later is told once, or, knowing it, nothing.
         let (order_id, revision) = (&last.order_id, last.revision);
-        assert_eq!(until_it_ends(&shop, order_id, 0).await, [last.clone()]);
+        assert_eq!(
+            until_it_ends(&shop, order_id, 0).await,
+            slice::from_ref(last)
+        );
         assert_eq!(until_it_ends(&shop, order_id, revision).await, []);
     }
     shop.close().await;

@@ -33,6 +33,7 @@ use tonic::Status;
 
 /// How long a message may wait after the stop, if the drain is not shorter.
 const PARTING: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(10);
 /// When to resume.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -83,6 +84,8 @@ impl Streams {
             self.give_up(self.patience, too_slow);
         }
         let parting = PARTING.min(grace / 2).min(self.patience);
+        // Whatever the grace, this rests.
+        let parting = parting.max(SHORTEST);
         loop {
             time::sleep(parting / 4).await;
             self.give_up(parting, status::draining);
@@ -147,6 +150,13 @@ impl HttpBody for Sent {
         answer.waiting = is_message.then(Instant::now);
         Poll::Ready(frame)
     }
+
+    // An error of the call has no body, and gRPC wants its headers to be the end.
+    fn is_end_stream(&self) -> bool {
+        let answer = lock(&self.0);
+        let over = answer.body.as_ref().is_none_or(HttpBody::is_end_stream);
+        over && answer.word.is_none()
+    }
 }
 
 /// Keeps an eye on a call that answers with a stream.
@@ -178,4 +188,60 @@ fn trailers(status: &Status) -> HeaderMap {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What panicked is a stream, and hyper drops it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+    use std::future;
+
+    fn held(streams: &Streams, body: Body) -> Body {
+        streams
+            .hold(Response::new(body), "a.Service/Watch")
+            .into_body()
+    }
+
+    /// Says so much, and then nothing.
+    fn endless(words: &'static [&'static str]) -> Body {
+        let words = futures::stream::iter(words.iter().map(|word| Ok::<_, axum::Error>(*word)));
+        let nothing = futures::stream::pending();
+        Body::from_stream(futures::StreamExt::chain(words, nothing))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_taken_is_given_up_with_a_word_and_what_is_idle_is_not() {
+        let streams = Streams::new(Duration::from_secs(30));
+        let (mut asleep, mut idle) = (
+            held(&streams, endless(&["one", "two"])),
+            held(&streams, endless(&["one"])),
+        );
+        let first = asleep.frame().await.expect("one").expect("it is well");
+        assert!(first.is_data());
+        idle.frame().await.expect("one").expect("it is well");
+        let more = time::timeout(Duration::ZERO, idle.frame()).await;
+        assert!(more.is_err(), "it waits for something to say");
+
+        let stop = Stop::new();
+        let watching = streams.watch::<()>(&stop, Duration::from_secs(10));
+        let watched = time::timeout(Duration::from_secs(40), watching).await;
+        assert!(watched.is_err(), "it goes on");
+        let word = asleep.frame().await.expect("a word").expect("it is well");
+        let word = word.trailers_ref().and_then(Status::from_header_map);
+        assert_eq!(word.expect("it is the end").code(), tonic::Code::Aborted);
+        assert!(asleep.frame().await.is_none());
+        let more = future::poll_fn(|context| Poll::Ready(poll(&mut idle, context))).await;
+        assert!(more.is_pending(), "it was not given up");
+    }
+
+    fn poll(body: &mut Body, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(body).poll_frame(context).map(drop)
+    }
+
+    #[test]
+    fn an_error_of_the_call_ends_with_its_headers() {
+        let streams = Streams::new(Duration::from_secs(30));
+        assert!(held(&streams, Body::empty()).is_end_stream());
+        assert!(!held(&streams, endless(&[])).is_end_stream());
+    }
 }

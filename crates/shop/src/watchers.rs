@@ -238,7 +238,7 @@ impl Bench<'_> {
         Ok(took)
     }
 
-    /// Stops reception and starts it, while customers order who are not refused for that.
+    /// Stops reception and starts it; customers order as soon as it is ready, while all come back.
     async fn restart(&self, crowd: &mut Crowd) -> Result<Restart> {
         let began = Instant::now();
         self.end_reception().await?;
