@@ -3,7 +3,7 @@
 CARGO = cargo
 SHOP  = target/debug/shop
 
-.PHONY: help docs up down order status books drill drills smoke planted test test-jaeger test-alerts test-clients lint fmt verify bench tools build
+.PHONY: help docs up down order status books drill drills smoke planted test test-jaeger test-alerts test-clients test-upgrade lint fmt verify bench tools build
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,9 @@ test-alerts: build ## Every dashboard query and alert on a real Prometheus; the 
 test-clients: build ## The clients in Python, TypeScript, Go and Java against a shop; fetches their packages
 	@$(CARGO) test --locked --test shop clients:: -- --ignored --nocapture
 
+test-upgrade: build ## The version before, built and rolled to this one under load, back, and forward again
+	@previous=$$(deploy/local/previous.sh) && PREVIOUS=$$previous $(CARGO) test --locked --test shop upgrade:: -- --ignored --nocapture
+
 docs: ## Write docs/api.md anew, from the comments in proto/
 	@$(CARGO) test --locked --quiet --test shop contract::renew -- --ignored
 
@@ -59,6 +62,7 @@ lint: tools ## Format, clippy, docs; contracts, licenses, alerts and containers 
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	@deploy/local/optional.sh buf lint
 	@deploy/local/breaking.sh
+	@deploy/local/migrations.sh
 	@deploy/local/optional.sh cargo-deny --offline check licenses bans sources
 	@deploy/local/optional.sh promtool check rules deploy/alerts/coffeeshop.rules.yml
 	@deploy/local/optional.sh promtool test rules deploy/alerts/coffeeshop.test.yml

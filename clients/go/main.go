@@ -65,7 +65,8 @@ func watch(ctx context.Context, reception pb.ReceptionServiceClient, orderID str
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if status.Code(err) != codes.Unavailable {
+		// The server went, or we were too slow.
+		if code := status.Code(err); code != codes.Unavailable && code != codes.Aborted {
 			return err
 		}
 		time.Sleep(time.Second) // What is away does not come back sooner for being asked.

@@ -13,6 +13,8 @@ from coffeeshop.reception.v1 import order_pb2, reception_service_pb2 as wire
 from coffeeshop.reception.v1.reception_service_pb2_grpc import ReceptionServiceStub
 
 CONFIG = Path(__file__).parent.parent / "service-config.json"
+# A stream that ended with these goes on where it was: the server went, or we were too slow.
+RESUME = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED)
 
 
 def explain(error: grpc.RpcError) -> str:
@@ -47,7 +49,7 @@ def watch(reception: ReceptionServiceStub, order_id: str) -> None:
                     return
             return
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
+            if error.code() not in RESUME:
                 raise
             time.sleep(1)  # What is away does not come back sooner for being asked.
 

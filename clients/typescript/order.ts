@@ -31,6 +31,9 @@ function explain(error: unknown): string {
 
 const state = (order?: Order) => order?.state.replace("ORDER_STATE_", "");
 
+/** A stream that ended with these goes on where it was: the server went, or we were too slow. */
+const RESUME = [Status.UNAVAILABLE, Status.ABORTED];
+
 /** Until READY, or until nothing more can come. A stream that breaks is resumed where it was. */
 async function watch(orderId: string) {
   let revision = 0;
@@ -44,7 +47,7 @@ async function watch(orderId: string) {
       }
       return;
     } catch (error) {
-      if (!(error instanceof ClientError) || error.code !== Status.UNAVAILABLE) throw error;
+      if (!(error instanceof ClientError) || !RESUME.includes(error.code)) throw error;
       await setTimeout(1000); // What is away does not come back sooner for being asked.
     }
   }

@@ -40,6 +40,9 @@ $shop load --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" $ya
 rate=$(sed -n 's/.*"placed_per_second": \([0-9]*\).*/\1/p' $bench/load.json)
 $shop load --rate $((5 * rate)) --seconds "${DURATION:-20}" --json $bench/overload.json --against $bench/load.json
 $shop messages --json $bench/messages.json
+# Those who only look on, at orders that wait to be collected.
+$shop watchers --watchers "${WATCHERS:-5000}" --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" \
+    --idle-seconds "${IDLE:-60}" --json $bench/watchers.json
 # What it costs to trace all that, on the same servers.
 $shop down
 $shop overhead --hire 196 --clients "${CLIENTS:-64}" --seconds "${DURATION:-20}" --turns "${TURNS:-3}" --json $bench/overhead.json

@@ -2,7 +2,6 @@
 
 use crate::{count, open, post::Post};
 use batching::{Batcher, Error, Limits, Work, batcher};
-use chrono::Utc;
 use futures::future::join_all;
 use lifecycle::Stop;
 use messaging::outbox::Waker;
@@ -288,7 +287,7 @@ async fn outcomes_of_the_same_orders_in_another_sequence_do_not_deadlock() {
 /// Not for the sweeper while the test lasts.
 fn left_alone(new: NewOrder) -> NewOrder {
     NewOrder {
-        settle_time: Utc::now() + Duration::from_secs(3600),
+        settle_after: Duration::from_secs(3600),
         ..new
     }
 }
@@ -383,7 +382,7 @@ pub fn new_order() -> NewOrder {
         request_id: Uuid::now_v7(),
         request_hash: vec![1; 32],
         payment_token: "tok_visa".to_owned(),
-        settle_time: Utc::now(),
+        settle_after: Duration::ZERO,
         trace: TraceContext::default(),
     }
 }

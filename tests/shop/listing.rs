@@ -2,6 +2,7 @@
 
 use proto::{
     barista::v1::{ListBaristasRequest, ListTicketsRequest, TicketState},
+    payments::v1::ListPaymentsRequest,
     reception::v1::{ListMenuItemsRequest, ListOrdersRequest, Order, OrderState},
 };
 use shop::{
@@ -102,6 +103,46 @@ async fn tickets_are_listed_in_pages_and_by_state() {
         ..Default::default()
     };
     assert!(tickets(&shop, queued).await.is_empty(), "all are READY");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn pages_of_tickets_and_payments_have_no_gaps_while_orders_come_in() {
+    let shop = crate::open().await;
+    for _ in 0..6 {
+        shop.place(espresso()).await;
+    }
+    shop.until_idle().await;
+    let (mut tickets, mut payments) = (Vec::new(), Vec::new());
+    let mut of_tickets = ListTicketsRequest {
+        page_size: 2,
+        ..Default::default()
+    };
+    let mut of_payments = ListPaymentsRequest {
+        page_size: 2,
+        ..Default::default()
+    };
+    for _ in 0..3 {
+        let page = shop.barista_client().list_tickets(of_tickets.clone()).await;
+        let page = page.expect("the barista is up").into_inner();
+        tickets.extend(page.tickets.into_iter().map(|ticket| ticket.order_id));
+        of_tickets.page_token = page.next_page_token;
+        let page = shop
+            .payments_client()
+            .list_payments(of_payments.clone())
+            .await;
+        let page = page.expect("payments is up").into_inner();
+        payments.extend(page.payments.into_iter().map(|payment| payment.order_id));
+        of_payments.page_token = page.next_page_token;
+        shop.place(espresso()).await;
+        shop.until_idle().await;
+    }
+    assert_eq!(of_tickets.page_token, "", "the last page says so");
+    assert_eq!(of_payments.page_token, "", "the last page says so");
+    for listed in [tickets, payments] {
+        assert_eq!(listed.len(), 6);
+        assert_eq!(listed.iter().collect::<HashSet<_>>().len(), 6, "each once");
+    }
     shop.close().await;
 }
 

@@ -110,6 +110,8 @@ mod refunds;
 mod settlement;
 // Who is at work.
 mod shift;
+// Watchers who do not read, or are gone, make room.
+mod slow_watchers;
 // What is measured is what the docs say.
 mod telemetry_metrics;
 // Every name that is exported is listed, and the other way round.
@@ -120,6 +122,10 @@ mod traces;
 mod transcript;
 // An order that cannot be made fails, and its money is owed.
 mod unmakeable;
+// Versions come and go under load, and so do their schemas.
+mod upgrade;
+// An order that is over ends its stream.
+mod watch_ends;
 // A watcher misses nothing and sees nothing twice, wherever it goes on.
 mod watching;
 // What is down, what the caller is told, and what becomes of the order: a row each.
@@ -127,7 +133,7 @@ mod what_is_down;
 // A wish to cancel overtakes, is overtaken, and meets a drink that is being taken.
 mod wishes;
 
-use shop::harness::{Options, Shop};
+use shop::harness::{Hosted, Options, Shop};
 use sqlx::PgPool;
 use std::sync::Once;
 use tonic::Status;
@@ -152,6 +158,13 @@ async fn open_with(options: Options) -> Shop {
     Shop::open(options)
         .await
         .unwrap_or_else(|error| panic!("the shop does not open: {error:#}"))
+}
+
+/// Another instance of a service, beside the first.
+async fn second(first: &Hosted) -> Hosted {
+    let second = first.second().expect("there is a free port");
+    second.start().await.expect("it starts beside the first");
+    second
 }
 
 /// What a `select count(*)` counts.

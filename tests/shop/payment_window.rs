@@ -87,7 +87,7 @@ async fn only_orders_that_wait_for_longer_are_cancelled_once_by_whoever_looks() 
 }
 
 #[tokio::test]
-async fn no_clock_but_the_databases_says_when_time_to_pay_is_over() {
+async fn no_clock_but_the_databases_says_when_time_to_settle_has_come_and_time_to_pay_is_over() {
     let shop = Shop::prepare(Options::default()).await;
     let shop = shop.expect("the databases can be made");
     shop.payments.start().await.expect("it starts");
@@ -100,6 +100,12 @@ async fn no_clock_but_the_databases_says_when_time_to_pay_is_over() {
     let stored = reception::store::insert(&mut db, &wrong).await;
     assert_eq!(stored.expect("they are orders").len(), wrong.len());
 
+    let due_by_another_clock = "select count(*) from orders where settle_time <> store_time";
+    let due: i64 = sqlx::query_scalar(due_by_another_clock)
+        .fetch_one(&mut *db)
+        .await
+        .expect("it is up");
+    assert_eq!(due, 0, "both can be settled from now on");
     assert_eq!(close(&shop, quarter).await, 0, "it is not over");
     let a_while_ago = "update orders set store_time = now() - interval '16 minutes'";
     let waited = sqlx::query(a_while_ago).execute(&mut *db).await;
@@ -116,7 +122,6 @@ fn placed_at(time: DateTime<Utc>) -> NewOrder {
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]);
     new.order.order_id = OrderId(id.into_uuid());
     new.order.create_time = time;
-    new.settle_time = time;
     new
 }
 

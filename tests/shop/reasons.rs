@@ -7,7 +7,7 @@ use crate::{
     payment_keys::cancel,
     payments::{charge, find, latte as payment},
     refunds::{all_of, charged, refund},
-    watching,
+    slow_watchers, watching,
 };
 use proto::{
     barista::v1::barista_service_client::BaristaServiceClient,
@@ -21,7 +21,7 @@ use proto::{
 use rpc::status::{self, Reason};
 use shop::{
     customers::latte,
-    harness::{Options, Shop, eventually, patience},
+    harness::{Shop, eventually, patience},
     services::Service,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -67,7 +67,7 @@ type Given = (String, Status);
 
 #[tokio::test]
 async fn every_reason_is_given_as_it_is_documented() {
-    let options = Options::default()
+    let options = slow_watchers::impatient("300ms")
         .with(Service::Reception, "MAX_PLACING", "1")
         .with(Service::Reception, "DRAIN_GRACE", "200ms");
     let shop = crate::open_with(options).await;
@@ -210,6 +210,7 @@ async fn orders(shop: &Shop) -> Vec<Given> {
             "CollectOrder",
             collected.expect_err("it is DECLINED"),
         ),
+        at(RECEPTION, "WatchOrder", slow_watchers::too_slow(shop).await),
         overloaded(shop).await,
     ]
 }

@@ -1,7 +1,7 @@
 //! A watcher goes on at another instance, or after a restart, and neither misses a change nor sees
 //! one twice.
 
-use crate::reason;
+use crate::{reason, second};
 use proto::{
     barista::v1::{
         Ticket, TicketState, WatchTicketsRequest, WatchTicketsResponse,
@@ -120,11 +120,11 @@ pub async fn from_long_ago(shop: &Shop) -> Status {
 
 /// What a watcher of tickets has seen.
 #[derive(Default)]
-struct Seen {
-    token: String,
+pub struct Seen {
+    pub token: String,
     revisions: HashSet<(String, i64)>,
     ready: HashMap<String, Ticket>,
-    repeats: usize,
+    pub repeats: usize,
 }
 
 impl Seen {
@@ -148,17 +148,25 @@ impl Seen {
         Ok(())
     }
 
-    async fn until_ready(
+    pub async fn until_ready(
         &mut self,
         watching: &mut Streaming<WatchTicketsResponse>,
         tickets: usize,
     ) {
-        while self.ready.len() < tickets {
-            self.take(watching).await.expect("it is well");
-        }
+        let all = async {
+            while self.ready.len() < tickets {
+                self.take(watching).await.expect("it is well");
+            }
+        };
+        // Heartbeats go on whatever was missed.
+        let all = timeout(patience(), all).await;
+        all.unwrap_or_else(|_| panic!("a gap: {} of {tickets} tickets", self.ready.len()));
     }
 
-    async fn until_it_ends(&mut self, watching: &mut Streaming<WatchTicketsResponse>) -> Status {
+    pub async fn until_it_ends(
+        &mut self,
+        watching: &mut Streaming<WatchTicketsResponse>,
+    ) -> Status {
         loop {
             if let Err(status) = self.take(watching).await {
                 return status;
@@ -167,19 +175,13 @@ impl Seen {
     }
 }
 
-async fn second(first: &Hosted) -> Hosted {
-    let second = first.second().expect("there is a free port");
-    second.start().await.expect("it starts beside the first");
-    second
-}
-
 async fn place(shop: &Shop, orders: usize) {
     for _ in 0..orders {
         shop.place(espresso()).await;
     }
 }
 
-async fn watch(
+pub async fn watch(
     barista: &Hosted,
     resume_token: &str,
 ) -> Result<Streaming<WatchTicketsResponse>, Status> {
@@ -191,7 +193,7 @@ async fn watch(
     Ok(client.watch_tickets(request).await?.into_inner())
 }
 
-async fn watch_order(
+pub async fn watch_order(
     reception: &Hosted,
     order_id: &str,
     after_revision: i64,
@@ -209,16 +211,18 @@ async fn watch_order(
 }
 
 /// The next order, or none when the stream is over.
-async fn next(watching: &mut Streaming<WatchOrderResponse>) -> Result<Option<Order>, Status> {
-    loop {
-        let update = timeout(patience(), watching.message()).await;
-        let update = update.expect("something comes, if only a heartbeat")?;
-        match update.map(|update| update.update) {
-            None => return Ok(None),
-            Some(Some(Update::Order(order))) => return Ok(Some(order)),
-            Some(_) => {}
+pub async fn next(watching: &mut Streaming<WatchOrderResponse>) -> Result<Option<Order>, Status> {
+    let next = async {
+        loop {
+            match watching.message().await?.map(|update| update.update) {
+                None => return Ok(None),
+                Some(Some(Update::Order(order))) => return Ok(Some(order)),
+                Some(_) => {}
+            }
         }
-    }
+    };
+    let next = timeout(patience(), next).await;
+    next.expect("a change, or the end; not heartbeats for ever")
 }
 
 async fn collect(reception: &Hosted, order: &Order) {

@@ -13,35 +13,30 @@
 
 /// Connections that may be given up.
 mod acquire;
+/// Schemas that change under those who use them.
+mod migrate;
 /// Transactions that may be given up.
 mod transaction;
 /// How busy a pool is.
 mod watch;
 
 pub use acquire::acquire;
+pub use migrate::migrate;
 pub use transaction::begin;
 pub use watch::watch;
 
-use crate::Stop;
 use anyhow::{Context as _, bail};
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
+    Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{fmt, fs, path::PathBuf, str::FromStr as _, time::Duration};
-use tokio::time::{self, Instant};
+use tokio::time;
 
-/// Pause between two attempts to reach the database at the start.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// A connection attempt has no limit of its own in sqlx.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same in a pool. Longer than any caller waits for it, so that it succeeds on a machine that
-/// is busy: see `acquire`. Not much longer: a server that refuses is asked again after a fifth of
-/// this at the latest, and nobody else has the place meanwhile.
+/// A connection attempt has no limit of its own in sqlx. Longer than any caller waits for it, so
+/// that it succeeds on a machine that is busy: see `acquire`. Not much longer: a server that refuses
+/// is asked again after a fifth of this at the latest, and nobody else has the place meanwhile.
 const FILL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a process that waits for its database says so.
-const REMIND_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the database is.
 #[derive(clap::Args, Clone)]
@@ -177,82 +172,6 @@ const SETTINGS: [(&str, &str); 5] = [
     // above makes some look expensive enough for it.
     ("jit", "off"),
 ];
-
-/// A migration may rewrite a table, or wait for the one that another instance runs.
-/// A later option wins over an earlier one.
-const NO_LIMITS: [(&str, &str); 2] = [("statement_timeout", "0"), ("transaction_timeout", "0")];
-
-/// Brings the schema up to date, and makes the pool's connections, so that the first callers do
-/// not wait for them.
-///
-/// Waits as long as Postgres is away, and says so; a migration that fails is an error. Returns
-/// early when stopped.
-pub async fn migrate(pool: &PgPool, migrator: &Migrator, stop: &Stop) -> anyhow::Result<()> {
-    let options = (*pool.connect_options()).clone().options(NO_LIMITS);
-    tokio::select! {
-        // Crash here: a migration is a transaction; the next start runs it again.
-        () = stop.cancelled() => Ok(()),
-        done = migrate_and_fill(pool, &options, migrator) => done,
-    }
-}
-
-async fn migrate_and_fill(
-    pool: &PgPool,
-    options: &PgConnectOptions,
-    migrator: &Migrator,
-) -> anyhow::Result<()> {
-    migrate_when_up(options, migrator).await?;
-    acquire::fill(pool).await;
-    Ok(())
-}
-
-async fn migrate_when_up(options: &PgConnectOptions, migrator: &Migrator) -> anyhow::Result<()> {
-    let mut said: Option<Instant> = None;
-    loop {
-        let done = migrate_once(options, migrator).await;
-        let Some(error) = done.as_ref().err().and_then(away) else {
-            return done.context("migrating the database");
-        };
-        if said.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
-            tracing::warn!(%error, "waiting for Postgres");
-            said = Some(Instant::now());
-        }
-        time::sleep(RETRY_PAUSE).await;
-    }
-}
-
-/// On a connection of its own: the pool's have limits that a migration may not have.
-async fn migrate_once(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrateError> {
-    let mut connection = connect(options).await?;
-    migrator.run_direct(None, &mut connection, false).await?;
-    // The schema is migrated by now; a failing goodbye changes nothing.
-    connection.close().await.ok();
-    Ok(())
-}
-
-async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    time::timeout(CONNECT_TIMEOUT, options.connect())
-        .await
-        .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
-}
-
-/// What is wrong, if waiting can help. A wrong password stays wrong, and so does a
-/// broken migration.
-fn away(error: &MigrateError) -> Option<&sqlx::Error> {
-    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
-        return None;
-    };
-    let away = match error {
-        sqlx::Error::Io(_) => true,
-        // 57P01 to 57P03: shutting down, crashed, or starting up. 53300: no free slot.
-        sqlx::Error::Database(error) => matches!(
-            error.code().as_deref(),
-            Some("57P01" | "57P02" | "57P03" | "53300")
-        ),
-        _ => false,
-    };
-    away.then_some(error)
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! `CircuitsService`: wire to domain, and nothing else.
 
 use futures::{Stream, StreamExt as _, stream};
-use lifecycle::Stop;
 use proto::operations::v1::{
     self as wire, CircuitState, Heartbeat, ListCircuitsRequest, ListCircuitsResponse,
     WatchCircuitsRequest, WatchCircuitsResponse,
@@ -9,10 +8,12 @@ use proto::operations::v1::{
     watch_circuits_response::Update,
 };
 use rpc::{
+    admission::Admission,
     breaker::{Breaker, Circuit, State},
     page,
     server::MAX_REQUEST_BYTES,
     status::Violations,
+    stream::Streams,
 };
 use std::{
     pin::Pin,
@@ -22,25 +23,38 @@ use tokio::time::interval;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
-/// A watcher hears something at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// They are screens of operators.
+const MAX_WATCHING: u16 = 64;
 /// The call, for its page tokens: it has no filters.
 const PAGES: &str = "ListCircuits";
 
 /// `CircuitsService` with all circuits of this process, to be added to a server.
 pub fn service(
     mut circuits: Vec<Breaker>,
-    stop: Stop,
+    streams: Streams,
 ) -> CircuitsServiceServer<impl CircuitsService> {
     circuits.sort_by_key(|breaker| breaker.circuit().name);
-    CircuitsServiceServer::new(Circuits { circuits, stop })
+    CircuitsServiceServer::new(Circuits::new(circuits, streams))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 struct Circuits {
     /// By name.
     circuits: Vec<Breaker>,
-    stop: Stop,
+    /// Of `WatchCircuits`.
+    door: Admission,
+    streams: Streams,
+}
+
+impl Circuits {
+    fn new(circuits: Vec<Breaker>, streams: Streams) -> Self {
+        let door = Admission::new(MAX_WATCHING);
+        Self {
+            circuits,
+            door,
+            streams,
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -72,10 +86,14 @@ impl CircuitsService for Circuits {
         &self,
         _: Request<WatchCircuitsRequest>,
     ) -> Result<Response<Self::WatchCircuitsStream>, Status> {
-        let updates = updates(self.circuits.clone()).map(Ok);
-        Ok(Response::new(
-            rpc::stream::until_stop(updates, self.stop.clone()).boxed(),
-        ))
+        let inside = self.door.admit()?;
+        let updates = updates(self.circuits.clone(), self.streams.heartbeat).map(move |update| {
+            // Moved in here, it lives as long as the stream.
+            let _ = &inside;
+            Ok(update)
+        });
+        let updates = self.streams.until_stop(updates);
+        Ok(Response::new(updates.boxed()))
     }
 }
 
@@ -98,14 +116,17 @@ fn list(request: &ListCircuitsRequest) -> Result<(String, usize), Status> {
 
 /// Every circuit, and each one again that changes. A circuit is read when the watcher asks for the
 /// next update: nothing is buffered, and a slow watcher gets the latest.
-fn updates(circuits: Vec<Breaker>) -> impl Stream<Item = WatchCircuitsResponse> {
+fn updates(
+    circuits: Vec<Breaker>,
+    heartbeat: Duration,
+) -> impl Stream<Item = WatchCircuitsResponse> {
     let each = circuits.into_iter().map(|breaker| {
         // Begins with a change that is none: the circuit as it is.
         let changes = WatchStream::new(breaker.changes());
         changes.map(move |()| breaker.circuit())
     });
     // Begins anew with each update.
-    let heartbeats = interval(HEARTBEAT);
+    let heartbeats = interval(heartbeat);
     let changes = stream::select_all(each);
     tokio_stream::StreamExt::timeout_repeating(changes, heartbeats).map(|changed| {
         WatchCircuitsResponse {

@@ -1,9 +1,9 @@
 //! What wraps every gRPC call, inbound and outbound.
 //!
 //! Inbound, [`server`] puts the same layers around every service, in this order: the
-//! deadline is noted, a span opened ([`trace`]), the call counted for the drain
-//! ([`calls`]), tonic's own errors given our form ([`normalize`]), the deadline kept
-//! ([`deadline`]). With health and reflection included, a service adds only itself.
+//! deadline is noted, a span opened ([`trace`]), an eye kept on who reads its stream
+//! ([`slow`]), the call counted for the drain ([`calls`]), tonic's own errors given our
+//! form ([`normalize`]), the deadline kept ([`deadline`]). With health and reflection included, a service adds only itself.
 //!
 //! Outbound, [`client`] gives each request a deadline and the trace it belongs to, and
 //! [`outbound`] puts around it what a service needs that cannot rely on another one:
@@ -22,6 +22,8 @@ mod calls;
 pub mod client;
 /// How long the caller still waits.
 pub mod deadline;
+// The methods of our contracts.
+mod methods;
 // What is measured of calls.
 mod metrics;
 // Errors that tonic makes, in the form of ours.
@@ -32,6 +34,8 @@ pub mod outbound;
 pub mod page;
 /// The server of every process.
 pub mod server;
+// Watchers who do not read.
+mod slow;
 /// Errors with `google.rpc` details.
 pub mod status;
 /// Response streams that end when the process stops.

@@ -5,14 +5,12 @@
 //! Instruments are made when first used, from the process's meter provider, and do nothing if it
 //! has none.
 
-use crate::{deadline, is_internal, status};
+use crate::{deadline, is_internal, methods, status};
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use opentelemetry::{KeyValue, global, metrics::Histogram};
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
-use std::{collections::HashSet, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 use telemetry::semconv::metrics::{RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION, SECONDS};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -33,20 +31,6 @@ impl Durations {
         }
     }
 }
-
-/// Every method of our contracts, as `package.Service/Method`.
-static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let contracts = FileDescriptorSet::decode(proto::DESCRIPTORS);
-    let files = contracts.expect("our own descriptors are valid").file;
-    let names = files.iter().flat_map(|file| {
-        file.service.iter().flat_map(|service| {
-            let of = format!("{}.{}", file.package(), service.name());
-            let methods = service.method.iter();
-            methods.map(move |method| format!("{of}/{}", method.name()))
-        })
-    });
-    names.collect()
-});
 
 /// What a caller may make up is one method to us, or every name would be a time series for ever.
 const OTHER: &str = "_OTHER";
@@ -69,8 +53,8 @@ impl Measured {
     }
 
     fn server(path: &str) -> Self {
-        let method = METHODS.get(path.trim_start_matches('/'));
-        Self::begin(&DURATIONS.server, method.map_or(OTHER, String::as_str))
+        let method = methods::name(path).unwrap_or(OTHER);
+        Self::begin(&DURATIONS.server, method)
     }
 
     fn begin(duration: &'static Histogram<f64>, method: &'static str) -> Self {

@@ -6,7 +6,9 @@
 //! tonic alone would wait for its clients, and a silent one can hold it for ever; so the
 //! drain waits for *calls*, at most `grace`, and cuts off those that are left.
 
-use crate::{calls, calls::Calls, deadline, metrics, normalize, trace};
+use crate::{
+    calls, calls::Calls, deadline, metrics, normalize, slow, slow::Streams, stream, trace,
+};
 use anyhow::{Context as _, ensure};
 use axum::middleware::{from_fn, from_fn_with_state};
 use lifecycle::Stop;
@@ -41,6 +43,9 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// After the last call: time for its answer to leave, not for clients that say nothing.
 const GOODBYE: Duration = Duration::from_millis(250);
 
+/// How long a client that is asked whether it is there may take.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
+
 /// Where calls come in. `PORT` is the service's own.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
@@ -51,6 +56,10 @@ pub struct Options<const PORT: u16> {
     /// How long calls in flight may take to finish when the process stops
     #[arg(long, env, default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_grace: Duration,
+    /// How long a connection may be silent before its client is asked whether it is there; one that does
+    /// not answer within 10 s is closed, and its streams with it
+    #[arg(long, env, default_value = "30s", value_parser = stream::some_time)]
+    pub keepalive: Duration,
 }
 
 /// A gRPC server with health and reflection.
@@ -59,6 +68,8 @@ pub struct Server {
     readiness: Readiness,
     /// What reflection lists: the contracts hold services of other processes, too.
     names: Vec<&'static str>,
+    keepalive: Duration,
+    watch_patience: Duration,
 }
 
 impl Server {
@@ -70,6 +81,8 @@ impl Server {
             routes,
             readiness,
             names,
+            keepalive: Duration::from_secs(30),
+            watch_patience: Duration::from_secs(30),
         };
         server.add_service(health)
     }
@@ -92,6 +105,21 @@ impl Server {
         self
     }
 
+    /// How long a connection may be silent, if not 30 s: see [`Options::keepalive`].
+    #[must_use]
+    pub fn keepalive(self, keepalive: Duration) -> Self {
+        Self { keepalive, ..self }
+    }
+
+    /// How long a message of a stream may wait for its watcher, if not 30 s.
+    #[must_use]
+    pub fn watch_patience(self, watch_patience: Duration) -> Self {
+        Self {
+            watch_patience,
+            ..self
+        }
+    }
+
     /// Says whether the service is ready; not before it is told.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
@@ -105,11 +133,22 @@ impl Server {
         stop: Stop,
         grace: Duration,
     ) -> anyhow::Result<()> {
-        let calls = Calls::default();
+        let (calls, streams) = (Calls::default(), Streams::new(self.watch_patience));
         let closing = Stop::new();
-        let routes = with_reflection(self.routes, &self.names);
         let incoming = Incoming::new(listener, closing.clone());
-        let mut serving = pin!(serve(routes, incoming, &calls, &self.readiness));
+        let around = Around {
+            calls: calls.clone(),
+            streams: streams.clone(),
+            readiness: self.readiness.clone(),
+        };
+        let routes = with_reflection(self.routes, &self.names);
+        let serving = serve(routes, incoming, around, self.keepalive);
+        let mut serving = pin!(async {
+            tokio::select! {
+                served = serving => served,
+                never = streams.watch(&stop, grace) => never,
+            }
+        });
         tokio::select! {
             served = &mut serving => return served,
             () = stop.cancelled() => {}
@@ -149,11 +188,18 @@ async fn drain(
     }
 }
 
+/// What the layers share with the server.
+struct Around {
+    calls: Calls,
+    streams: Streams,
+    readiness: Readiness,
+}
+
 async fn serve(
     routes: Routes,
     incoming: Incoming,
-    calls: &Calls,
-    readiness: &Readiness,
+    around: Around,
+    keepalive: Duration,
 ) -> anyhow::Result<()> {
     // In the order of a request.
     let layers = ServiceBuilder::new()
@@ -162,18 +208,20 @@ async fn serve(
         // Around the rest, so that both see the status that the caller gets.
         .layer(from_fn(metrics::layer))
         .layer(from_fn(trace::layer))
+        // Around what counts calls: a stream that is given up is none any more.
+        .layer(from_fn_with_state(around.streams, slow::layer))
         // Inside the span: a call that is cut off shows in it.
-        .layer(from_fn_with_state(calls.clone(), calls::layer))
+        .layer(from_fn_with_state(around.calls, calls::layer))
         // Inside whatever notes a call: one that is refused shows, too.
-        .layer(from_fn_with_state(readiness.clone(), readiness::layer))
+        .layer(from_fn_with_state(around.readiness, readiness::layer))
         // Next to the services: what is inside may be answered by tonic itself.
         .layer(from_fn(normalize::layer))
         .layer(from_fn(deadline::layer))
         .into_inner();
     transport::Server::builder()
         // Finds clients that vanished without a word; they hold memory and a drain.
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .http2_keepalive_interval(Some(keepalive))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         // A connection's share. Without one, a single client could queue without end.
         .max_concurrent_streams(1024)
         // Ours are a few hundred bytes. Whatever is sent here is held before it is judged.

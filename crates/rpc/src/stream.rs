@@ -4,9 +4,60 @@
 //! this, one watcher would hold the stop until it is cut off.
 
 use crate::status;
+use anyhow::ensure;
 use futures::{Stream, StreamExt as _, stream};
 use lifecycle::Stop;
+use std::time::Duration;
 use tonic::Status;
+
+/// How those are treated who watch.
+#[derive(clap::Args, Clone, Copy, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// A watcher hears something at least this often: less than what proxies on the way let a silent
+    /// stream live
+    #[arg(long, env, default_value = "15s", value_parser = some_time)]
+    pub watch_heartbeat: Duration,
+    /// How long a message may wait for a watcher who does not read; then the stream is closed, and
+    /// the watcher has to resume
+    #[arg(long, env, default_value = "30s", value_parser = some_time)]
+    pub watch_patience: Duration,
+}
+
+/// What all streams of a process have in common.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    /// A watcher hears something at least this often.
+    pub heartbeat: Duration,
+    stop: Stop,
+}
+
+impl Streams {
+    /// Streams that end when the process stops.
+    pub fn new(options: &Options, stop: &Stop) -> Self {
+        Self {
+            heartbeat: options.watch_heartbeat,
+            stop: stop.clone(),
+        }
+    }
+
+    /// See [`until_stop`].
+    pub fn until_stop<T, S>(&self, stream: S) -> impl Stream<Item = Result<T, Status>> + use<T, S>
+    where
+        S: Stream<Item = Result<T, Status>>,
+    {
+        until_stop(stream, self.stop.clone())
+    }
+}
+
+/// A time that a timer can wait for: none would be a loop that never rests.
+pub(crate) fn some_time(text: &str) -> anyhow::Result<Duration> {
+    let time = humantime::parse_duration(text)?;
+    ensure!(time >= LEAST, "must be at least {LEAST:?}");
+    Ok(time)
+}
+
+const LEAST: Duration = Duration::from_millis(10);
 
 /// The stream until `stop`; then it ends with `UNAVAILABLE DRAINING`, which tells the
 /// watcher to resume at another instance.

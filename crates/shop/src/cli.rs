@@ -6,7 +6,7 @@ use crate::{
     books, circuits,
     dir::{self, ShopDir},
     dlq, down, drill, fill, guard, load, logs, messages, order, overhead, probe, provider,
-    receiver, status, trace, up, wish,
+    receiver, status, trace, up, watchers, wish,
 };
 
 /// The whole shop on one machine.
@@ -52,6 +52,8 @@ enum Command {
     Overhead(overhead::Options),
     /// Measure how many messages a second go from an outbox through Kafka into an inbox.
     Messages(messages::Options),
+    /// Measure what it costs that thousands watch an order that does not move.
+    Watchers(watchers::Options),
     /// Store orders that nobody placed, to measure a shop that has many.
     Fill(fill::Options),
     /// Take the spans of the open shop's services.
@@ -86,6 +88,7 @@ impl Cli {
             Command::Load(options) => load::run(options, dir()?).await,
             Command::Overhead(options) => overhead::run(options, dir()?).await,
             Command::Messages(options) => messages::run(options, dir()?).await,
+            Command::Watchers(options) => watchers::run(options, dir()?).await,
             Command::Fill(options) => fill::run(options, dir()?).await,
             Command::Telemetry(options) => receiver::command::run(options).await,
             Command::Drill(options) => drill::run(options, dir()?).await,

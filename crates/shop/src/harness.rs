@@ -307,6 +307,11 @@ impl Shop {
         &self.databases.reception.url
     }
 
+    /// The same of any service.
+    pub fn database_url(&self, service: Service) -> &str {
+        &self.databases.of(service).url
+    }
+
     /// The topic on which reception tells of orders.
     pub fn orders_topic(&self) -> String {
         wiring::topic(proto::ORDERS_TOPIC, &self.name)

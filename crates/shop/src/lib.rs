@@ -85,5 +85,7 @@ pub mod trace;
 pub mod traces;
 // `shop up`: opens the shop.
 pub mod up;
+// `shop watchers`: what it costs that thousands look on.
+pub mod watchers;
 // `shop cancel` and `shop collect`: what a customer wants later.
 pub mod wish;

@@ -176,6 +176,23 @@ pub(crate) async fn load(
     Ok((report, books))
 }
 
+/// Lets clients order, one order after the other, while something else is done.
+pub(crate) async fn meanwhile<T>(
+    url: &str,
+    clients: u32,
+    what: impl Future<Output = T>,
+) -> Result<(T, clients::Placed)> {
+    let stop = Stop::new();
+    let ordering = clients::run(url, clients, History::default(), stop.clone());
+    let done = async {
+        let done = what.await;
+        stop.cancel();
+        done
+    };
+    let (placed, done) = tokio::join!(ordering, done);
+    Ok((done, placed?))
+}
+
 /// Clients, and what they were told.
 struct Crowd {
     url: String,

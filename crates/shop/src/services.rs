@@ -78,14 +78,19 @@ impl Service {
 
     /// Starts it in a test, as a guarded child. Settings are environment variables:
     /// `DATABASE_URL`, `KAFKA_BROKERS`, `PAYMENTS_URL`, `BREW_SCALE`, … Does not wait:
-    /// [`Daemon::ready`] does. The daemon's calls kill it, end it and start it again.
+    /// [`Daemon::ready`] does. The daemon's calls kill it, end it and start it again. Of another
+    /// version, its binary lies in the folder `version`.
     pub fn start(
         self,
         listen: SocketAddr,
         log: &Path,
         settings: impl IntoIterator<Item = (String, String)>,
+        version: Option<&Path>,
     ) -> Result<Daemon> {
-        let program = self.program(listen, log, settings)?;
+        let mut program = self.program(listen, log, settings)?;
+        if let Some(version) = version {
+            program.path = version.join(self.name());
+        }
         Daemon::start(program, self.probe(listen), binaries::shop()?)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     closing,
     dir::ShopDir,
     lock,
+    part::Part,
     process::Identity,
     progress::Progress,
     services::Service,
@@ -78,6 +79,22 @@ impl Options {
             database_url: None,
             kafka_brokers: None,
             telemetry: telemetry::Options::measured(traced, metrics),
+        }
+    }
+
+    /// An open shop as it is: what is missing comes back where it was.
+    pub(crate) fn again(state: &State) -> Self {
+        let port = |part| state.addresses.get(&part).map(std::net::SocketAddr::port);
+        Self {
+            detach: true,
+            quiet: true,
+            brew_scale: None,
+            reception_port: port(Part::Reception),
+            barista_port: port(Part::Barista),
+            payments_port: port(Part::Payments),
+            database_url: state.given.database_url.clone(),
+            kafka_brokers: state.given.kafka_brokers.clone(),
+            telemetry: telemetry::Options::default(),
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Config {
     /// Where calls come in.
     #[command(flatten)]
     pub server: rpc::server::Options<50052>,
+    /// Those who watch.
+    #[command(flatten)]
+    pub streams: rpc::stream::Options,
     /// The tickets.
     #[command(flatten)]
     pub postgres: lifecycle::postgres::Options,

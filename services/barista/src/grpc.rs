@@ -7,13 +7,13 @@ mod watching;
 
 use crate::store::list;
 use futures::{Stream, StreamExt as _};
-use lifecycle::{Stop, postgres::acquire};
+use lifecycle::postgres::acquire;
 use proto::barista::v1::{
     ListBaristasRequest, ListBaristasResponse, ListTicketsRequest, ListTicketsResponse,
     WatchTicketsRequest, WatchTicketsResponse,
     barista_service_server::{BaristaService, BaristaServiceServer},
 };
-use rpc::{admission::Admission, server::MAX_REQUEST_BYTES, status};
+use rpc::{admission::Admission, server::MAX_REQUEST_BYTES, status, stream::Streams};
 use sqlx::{PgConnection, PgPool};
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -36,20 +36,21 @@ pub fn service(
     pool: PgPool,
     changes: watch::Sender<()>,
     retention: Duration,
-    stop: Stop,
+    streams: Streams,
 ) -> BaristaServiceServer<impl BaristaService> {
     let door = Admission::new(MAX_WATCHING);
     let tickets = Source {
         pool: pool.clone(),
         reading: Arc::new(Semaphore::new(READING)),
         retention,
+        heartbeat: streams.heartbeat,
     };
     BaristaServiceServer::new(Barista {
         pool,
         changes,
         tickets,
         door,
-        stop,
+        streams,
     })
     .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
@@ -61,7 +62,7 @@ struct Barista {
     tickets: Source,
     /// Of `WatchTickets`.
     door: Admission,
-    stop: Stop,
+    streams: Streams,
 }
 
 #[tonic::async_trait]
@@ -89,7 +90,7 @@ impl BaristaService for Barista {
         let token = request.into_inner().resume_token;
         let changes = self.changes.subscribe();
         let watch = Watch::begin(self.tickets.clone(), changes, &token, inside).await?;
-        let updates = rpc::stream::until_stop(watch.updates(), self.stop.clone());
+        let updates = self.streams.until_stop(watch.updates());
         Ok(Response::new(updates.boxed()))
     }
 

@@ -48,7 +48,7 @@ use messaging::{
     relay::Relay,
     tail::Tail,
 };
-use rpc::server::Server;
+use rpc::{server::Server, stream::Streams};
 use sqlx::migrate::Migrator;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -83,8 +83,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     };
     let letters = DeadLetters::new(pool.clone(), NAME, orders.clone());
     let (watchers, retention) = (Watchers::new(()), config.housekeeping.outbox_retention);
-    let tickets = grpc::service(pool.clone(), watchers.clone(), retention, stop.clone());
+    let streams = Streams::new(&config.streams, &stop);
+    let tickets = grpc::service(pool.clone(), watchers.clone(), retention, streams);
     let server = Server::new(READY_SERVICE)
+        .keepalive(config.server.keepalive)
+        .watch_patience(config.streams.watch_patience)
         .add_service(tickets)
         .add_service(operations::dead_letters::service(letters));
     let readiness = server.readiness();

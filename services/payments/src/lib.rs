@@ -56,6 +56,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     let (ledger, deciding) = batcher(pool.clone(), Deciding, LEDGER);
 
     let server = Server::new(SERVICE_NAME)
+        .keepalive(config.server.keepalive)
         .add_service(grpc::payments(pool.clone(), ledger, behavior.clone()))
         .add_service(grpc::admin(behavior));
     let readiness = server.readiness();

@@ -14,6 +14,11 @@ pub struct Config {
     #[arg(long, env = "MAX_PLACING", default_value_t = 512,
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub max_placing: u16,
+    /// The most WatchOrder calls that are open at a time. The next one is refused at once. Each
+    /// takes some tens of KiB.
+    #[arg(long, env = "MAX_WATCHING", default_value_t = 8192,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_watching: u16,
     /// The topic to tell of orders on.
     #[arg(long, env = "ORDERS_TOPIC", default_value = proto::ORDERS_TOPIC)]
     pub orders_topic: String,
@@ -29,6 +34,8 @@ pub struct Config {
     pub reconcile: crate::reconcile::Options,
     #[command(flatten)]
     pub server: rpc::server::Options<50051>,
+    #[command(flatten)]
+    pub streams: rpc::stream::Options,
     #[command(flatten)]
     pub postgres: lifecycle::postgres::Options,
     #[command(flatten)]

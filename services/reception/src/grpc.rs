@@ -20,15 +20,12 @@ use crate::{
     wish,
 };
 use futures::{Stream, StreamExt as _};
-use lifecycle::{
-    Stop,
-    postgres::{acquire, bounded},
-};
+use lifecycle::postgres::{acquire, bounded};
 use proto::reception::v1::{
     self as wire,
     reception_service_server::{ReceptionService, ReceptionServiceServer},
 };
-use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES, status::Reason};
+use rpc::{admission::Admission, page, server::MAX_REQUEST_BYTES, status::Reason, stream::Streams};
 use std::{pin::Pin, time::Duration};
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
@@ -44,25 +41,42 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The service, to be added to a server.
 pub fn service(
     counter: Counter,
-    door: Admission,
+    doors: Doors,
     watchers: Watchers,
-    stop: Stop,
+    streams: Streams,
 ) -> ReceptionServiceServer<impl ReceptionService> {
     ReceptionServiceServer::new(Reception {
         counter,
-        door,
+        doors,
         watchers,
-        stop,
+        streams,
     })
     .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
+/// How many may be inside.
+pub struct Doors {
+    /// Of PlaceOrder: all else is a read, or as short as one.
+    placing: Admission,
+    /// Of WatchOrder: each is a read, and then stays.
+    watching: Admission,
+}
+
+impl Doors {
+    /// At most so many at a time.
+    pub fn new(placing: u16, watching: u16) -> Self {
+        Self {
+            placing: Admission::new(placing),
+            watching: Admission::new(watching),
+        }
+    }
+}
+
 struct Reception {
     counter: Counter,
-    /// Of PlaceOrder: all else is a read, or as short as one.
-    door: Admission,
+    doors: Doors,
     watchers: Watchers,
-    stop: Stop,
+    streams: Streams,
 }
 
 #[tonic::async_trait]
@@ -88,7 +102,7 @@ impl ReceptionService for Reception {
         &self,
         request: Request<wire::PlaceOrderRequest>,
     ) -> Result<Response<wire::PlaceOrderResponse>, Status> {
-        let _inside = self.door.admit()?;
+        let _inside = self.doors.placing.admit()?;
         let left = rpc::deadline::remaining(&request).unwrap_or(DEFAULT_DEADLINE);
         let deadline = Instant::now() + left;
         let request = request.into_inner();
@@ -173,18 +187,12 @@ impl ReceptionService for Reception {
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
         let (order_id, after) = request::watch_order(&request.into_inner())?;
         about(order_id);
-        let (pool, subscription) = (self.counter.pool.clone(), self.watchers.subscribe(order_id));
-        let watch = Watch {
-            pool,
-            subscription,
-            order_id,
-            after,
-        };
-        // An order that does not exist is an error of the call, not of its stream.
-        watch.read().await?;
-        Ok(Response::new(
-            rpc::stream::until_stop(watch.updates(), self.stop.clone()).boxed(),
-        ))
+        let inside = self.doors.watching.admit()?;
+        let (pool, watchers) = (self.counter.pool.clone(), self.watchers.clone());
+        let heartbeat = self.streams.heartbeat;
+        let watch = Watch::begin(pool, watchers, (order_id, after), heartbeat, inside).await?;
+        let updates = self.streams.until_stop(watch.updates());
+        Ok(Response::new(updates.boxed()))
     }
 
     async fn cancel_order(

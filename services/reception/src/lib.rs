@@ -59,7 +59,8 @@ use messaging::{
 };
 use payment::Payments;
 use payment_window::PaymentWindow;
-use rpc::{admission::Admission, server::Server};
+use rpc::{server::Server, stream::Streams};
+use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use watch::Watchers;
@@ -115,8 +116,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
         .local_addr()
         .context("the listener has no address")?;
     let grace = config.server.drain_grace;
-    let door = Admission::new(config.max_placing);
-    let server = offered(&counter, door, &watchers, letters, &stop);
+    let doors = grpc::Doors::new(config.max_placing, config.max_watching);
+    let streams = Streams::new(&config.streams, &stop);
+    let server = offered(&counter, doors, &watchers, letters, streams)
+        .keepalive(config.server.keepalive)
+        .watch_patience(config.streams.watch_patience);
     let readiness = server.readiness();
     let mut tasks = Tasks::new(stop.clone());
     let drained = Stop::new();
@@ -135,12 +139,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     tasks.spawn("inbox", holding(writers, inbox.run(drained.clone())));
     tasks.spawn("relay", relay.run(quiet));
     tasks.spawn("housekeeping", housekeeping.run(drained.clone()));
-    let watched = postgres::watch(pool, NAME, drained.clone());
+    let watched = postgres::watch(pool.clone(), NAME, drained.clone());
     tasks.spawn("pool", watched);
-    let watched = watchers.clone();
-    let watched = move || watched.watched();
-    let tail = tail.run(drained, watched, move |changes| watchers.wake(changes));
-    tasks.spawn("tail", tail);
+    wake(watchers, tail, pool, &mut tasks, &drained);
     if !stop.is_cancelled() {
         readiness.ready().await;
         tracing::info!(%address, "listening");
@@ -150,18 +151,28 @@ pub async fn run(config: Config, listener: TcpListener, stop: Stop) -> anyhow::R
     Ok(())
 }
 
+/// Wakes those who look on.
+fn wake(watchers: Watchers, tail: Tail, pool: PgPool, tasks: &mut Tasks, stop: &Stop) {
+    let looking = watchers.clone().look_over(pool, stop.clone());
+    tasks.spawn("watchers", looking);
+    let watched = watchers.clone();
+    let watched = move || watched.watched();
+    let tail = tail.run(stop.clone(), watched, move |changes| watchers.wake(changes));
+    tasks.spawn("tail", tail);
+}
+
 /// What is offered over gRPC.
 fn offered(
     counter: &Counter,
-    door: Admission,
+    doors: grpc::Doors,
     watchers: &Watchers,
     letters: DeadLetters<events::Tickets>,
-    stop: &Stop,
+    streams: Streams,
 ) -> Server {
     let circuits = vec![counter.payments.breaker().clone()];
-    let reception = grpc::service(counter.clone(), door, watchers.clone(), stop.clone());
+    let reception = grpc::service(counter.clone(), doors, watchers.clone(), streams.clone());
     Server::new(SERVICE)
         .add_service(reception)
-        .add_service(operations::circuits::service(circuits, stop.clone()))
+        .add_service(operations::circuits::service(circuits, streams))
         .add_service(operations::dead_letters::service(letters))
 }

@@ -4,6 +4,16 @@
 //! at once and ordered by id (`lock`): two batches that overlap would otherwise
 //! wait for each other.
 
+/// What `order` reads. Named one by one: a column that a newer version adds would change what `*`
+/// returns, and this version's prepared statements would fail for as long as their connections live.
+macro_rules! columns {
+    () => {
+        "order_id, customer_name, items, currency_code, total_minor, state, revision, \
+         payment_state, payment_id, decline_reason, refund_state, cancel_state, create_time, \
+         update_time, ready_time"
+    };
+}
+
 /// Paid orders of which nothing is heard.
 pub mod overdue;
 /// Orders that owe the provider a call.
@@ -14,9 +24,8 @@ pub mod read;
 pub mod unpaid;
 
 use crate::order::{HistoryEntry, Item, Order, OrderId, Payment, Refund, State, UnknownName};
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -31,8 +40,9 @@ pub struct NewOrder {
     pub request_hash: Vec<u8>,
     /// Erased when the payment is settled.
     pub payment_token: String,
-    /// When the sweeper may look at it.
-    pub settle_time: DateTime<Utc>,
+    /// For how long the sweeper leaves it to the call that places it. No time: it is measured by
+    /// the database's clock, like everything that instances have to agree on.
+    pub settle_after: Duration,
     /// The trace that the order begins.
     pub trace: TraceContext,
 }
@@ -58,12 +68,13 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder]) -> sqlx::Result<V
              update_time) \
          select order_id, request_id, request_hash, customer_name, items, currency_code, \
              total_minor, 'AWAITING_PAYMENT', 1, 'PENDING', 'NOT_NEEDED', 'NOT_REQUESTED', \
-             payment_token, settle_time, traceparent, tracestate, create_time, create_time \
+             payment_token, now() + make_interval(secs => settle_after), traceparent, tracestate, \
+             create_time, create_time \
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[], $6::text[], \
-             $7::bigint[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], \
+             $7::bigint[], $8::text[], $9::float8[], $10::text[], $11::text[], \
              $12::timestamptz[]) \
              as n (order_id, request_id, request_hash, customer_name, items, currency_code, \
-                   total_minor, payment_token, settle_time, traceparent, tracestate, create_time) \
+                   total_minor, payment_token, settle_after, traceparent, tracestate, create_time) \
          order by request_id \
          on conflict on constraint orders_request_id_key do nothing \
          returning order_id",
@@ -76,7 +87,7 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder]) -> sqlx::Result<V
     .bind(column(new, |n| n.order.currency_code.clone()))
     .bind(column(new, |n| n.order.total_minor))
     .bind(column(new, |n| n.payment_token.clone()))
-    .bind(column(new, |n| n.settle_time))
+    .bind(column(new, |n| n.settle_after.as_secs_f64()))
     .bind(column(new, |n| n.trace.traceparent.clone()))
     .bind(column(new, |n| n.trace.tracestate.clone()))
     .bind(column(new, |n| n.order.create_time))
@@ -91,11 +102,14 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder]) -> sqlx::Result<V
 /// What the database answers, or a stored value that this version does not know.
 pub async fn lock(conn: &mut PgConnection, ids: &[OrderId]) -> sqlx::Result<Vec<Locked>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows =
-        sqlx::query("select * from orders where order_id = any($1) order by order_id for update")
-            .bind(ids)
-            .fetch_all(conn)
-            .await?;
+    let rows = sqlx::query(concat!(
+        "select ticket_revision, ",
+        columns!(),
+        " from orders where order_id = any($1) order by order_id for update"
+    ))
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
     rows.iter()
         .map(|row| {
             let ticket_revision = row.try_get("ticket_revision")?;
@@ -182,7 +196,7 @@ fn trace(row: &PgRow) -> sqlx::Result<TraceContext> {
     })
 }
 
-/// An order from a row that holds all its columns, without its history.
+/// An order from a row that holds its `columns!`, without its history.
 fn order(row: &PgRow) -> sqlx::Result<Order> {
     Ok(Order {
         order_id: row.try_get("order_id")?,

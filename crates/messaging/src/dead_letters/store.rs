@@ -38,7 +38,9 @@ pub(super) async fn get(
     id: i64,
 ) -> sqlx::Result<Option<DeadLetter>> {
     sqlx::query_as(
-        "select * from dead_letters \
+        "select dead_letter_id, consumer, topic, kafka_partition, kafka_offset, kafka_time_ms, \
+             event_id, revision, headers, key, payload, reason, create_time \
+         from dead_letters \
          where dead_letter_id = $2 and (consumer = $1 or kafka_offset is null)",
     )
     .bind(consumer)
@@ -54,7 +56,9 @@ pub(super) async fn lock(
     id: i64,
 ) -> sqlx::Result<Option<DeadLetter>> {
     sqlx::query_as(
-        "select * from dead_letters \
+        "select dead_letter_id, consumer, topic, kafka_partition, kafka_offset, kafka_time_ms, \
+             event_id, revision, headers, key, payload, reason, create_time \
+         from dead_letters \
          where dead_letter_id = $2 and (consumer = $1 or kafka_offset is null) for update",
     )
     .bind(consumer)

@@ -1,12 +1,17 @@
 //! What an operator sees, asked as a client asks.
 
 use super::*;
-use rpc::breaker::{Options, Outcome};
+use lifecycle::Stop;
+use rpc::{
+    breaker::{Options, Outcome},
+    stream,
+};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 use tonic::Code;
 
 const PAUSE: Duration = Duration::from_millis(100);
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 fn breaker(name: &'static str) -> Breaker {
     let options = Options {
@@ -27,9 +32,12 @@ fn end(breaker: &Breaker, outcome: Outcome) {
 
 fn circuits(names: &[&'static str], stop: &Stop) -> (Vec<Breaker>, Circuits) {
     let breakers: Vec<Breaker> = names.iter().map(|name| breaker(name)).collect();
-    let circuits = breakers.clone();
-    let stop = stop.clone();
-    (breakers, Circuits { circuits, stop })
+    let options = stream::Options {
+        watch_heartbeat: HEARTBEAT,
+        watch_patience: HEARTBEAT,
+    };
+    let circuits = Circuits::new(breakers.clone(), Streams::new(&options, stop));
+    (breakers, circuits)
 }
 
 type Watched = BTreeMap<String, CircuitState>;

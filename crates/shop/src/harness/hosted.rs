@@ -2,7 +2,13 @@
 //!
 //! Stopped and started again, it is the same service: same address, same database, same group.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Parser as _;
@@ -27,6 +33,8 @@ pub struct Hosted {
     settings: Vec<(&'static str, String)>,
     /// The folder of its log, if it is a child.
     logs: Option<PathBuf>,
+    /// The folder of its binary, if it is another version.
+    version: std::sync::Mutex<Option<PathBuf>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -51,8 +59,15 @@ impl Hosted {
             address,
             settings,
             logs,
+            version: std::sync::Mutex::default(),
             running: Mutex::new(None),
         })
+    }
+
+    /// From its next start on it is the binary in this folder; none is that of the workspace. Only
+    /// of a child.
+    pub fn becomes(&self, version: Option<&Path>) {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version.map(Path::to_owned);
     }
 
     /// Another instance of it, which is to be started: own port and log, the same database, group
@@ -125,7 +140,10 @@ impl Hosted {
             .settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone()));
-        self.service.start(self.address, &log, settings)
+        let version = self.version.lock();
+        let version = version.unwrap_or_else(PoisonError::into_inner).clone();
+        self.service
+            .start(self.address, &log, settings, version.as_deref())
     }
 
     /// The settings as a command line: `DATABASE_URL` is `--database-url`.

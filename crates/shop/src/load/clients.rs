@@ -26,13 +26,13 @@ type Answered = (Result<(), Code>, Duration);
 
 /// What the clients of a run were answered.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// Answered OK.
-    pub(super) acknowledged: u64,
+    pub(crate) acknowledged: u64,
     /// Microseconds from call to OK.
-    pub(super) latency_us: Histogram<u64>,
+    pub(crate) latency_us: Histogram<u64>,
     /// Other answers.
-    pub(super) errors: BTreeMap<&'static str, u64>,
+    pub(crate) errors: BTreeMap<&'static str, u64>,
 }
 
 impl Placed {

@@ -164,7 +164,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "\n{:<16}{:>10}{:>18}{:>14}",
+            "\n{:<16}{:>10}{:>20}{:>14}",
             "part", "CPU s", "CPU s/1,000 orders", "memory MiB"
         )?;
         for cost in &self.cost {
@@ -174,12 +174,12 @@ impl fmt::Display for Report {
             );
             writeln!(
                 f,
-                "{:<16}{cpu:>10.2}{per:>18.3}{:>14.0}",
+                "{:<16}{cpu:>10.2}{per:>20.3}{:>14.0}",
                 cost.part, cost.memory_mib
             )?;
         }
         let per = self.cpu_seconds_per_1000_orders;
-        writeln!(f, "{:<16}{:>10}{per:>18.3}", "the shop in all", "")?;
+        writeln!(f, "{:<16}{:>10}{per:>20.3}", "the shop in all", "")?;
         match self.receiver_cpu_seconds_per_1000_orders {
             Some(_) => writeln!(f, "telemetry, which takes the spans, is not in it"),
             None => Ok(()),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Where telemetry goes, and how much of it.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct Options {
     /// Send spans, metrics and logs to this OTLP/gRPC endpoint: a collector, Jaeger [default: the

@@ -21,12 +21,10 @@ use sqlx::{PgConnection, PgPool};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},
-    time,
+    time::{self, Instant},
 };
 use tonic::{Code, Status};
 
-/// A watcher hears something at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Between two looks of one watcher: there may be many, and all are woken at once.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What is read ahead.
@@ -45,6 +43,8 @@ pub struct Source {
     pub reading: Arc<Semaphore>,
     /// How long the outbox keeps what was sent.
     pub retention: Duration,
+    /// A watcher hears something at least this often.
+    pub heartbeat: Duration,
 }
 
 /// What one watcher has seen.
@@ -89,6 +89,7 @@ impl Watch {
     }
 
     async fn next(&mut self) -> Result<WatchTicketsResponse, Status> {
+        let quiet = Instant::now() + self.source.heartbeat;
         loop {
             if let Some(update) = self.ready.pop_front() {
                 return Ok(update);
@@ -99,7 +100,7 @@ impl Watch {
                 continue;
             }
             // The sender lives as long as the service.
-            if time::timeout(HEARTBEAT, self.changes.changed())
+            if time::timeout_at(quiet, self.changes.changed())
                 .await
                 .is_err()
             {

@@ -26,7 +26,8 @@ async fn insert(conn: &mut PgConnection, refund: &Refund) -> sqlx::Result<Option
              currency_code, reason, create_time) \
          values ($1, $2, $3, $4, $5, $6, $7) \
          on conflict on constraint refunds_idempotency_key_key do nothing \
-         returning *",
+         returning refund_id, idempotency_key, payment_id, amount_minor, currency_code, reason, \
+             create_time",
     )
     .bind(refund.refund_id)
     .bind(&refund.idempotency_key)
@@ -45,9 +46,11 @@ async fn mark_refunded(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<P
         Bug::RefundTwice,
         "and state = 'CHARGED'",
         "",
-        "update payments set state = 'REFUNDED', refunded_minor = amount_minor \
-         where payment_id = $1 and state = 'CHARGED' \
-         returning *",
+        concat!(
+            "update payments set state = 'REFUNDED', refunded_minor = amount_minor \
+             where payment_id = $1 and state = 'CHARGED' returning ",
+            columns!()
+        ),
     ))
     .bind(id)
     .fetch_one(conn)
@@ -56,10 +59,14 @@ async fn mark_refunded(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<P
 
 /// The refund with this key.
 pub async fn refund_by_key(conn: &mut PgConnection, key: &str) -> sqlx::Result<Option<Refund>> {
-    sqlx::query_as("select * from refunds where idempotency_key = $1")
-        .bind(key)
-        .fetch_optional(conn)
-        .await
+    sqlx::query_as(
+        "select refund_id, idempotency_key, payment_id, amount_minor, currency_code, reason, \
+             create_time \
+         from refunds where idempotency_key = $1",
+    )
+    .bind(key)
+    .fetch_optional(conn)
+    .await
 }
 
 impl FromRow<'_, PgRow> for Refund {

@@ -79,7 +79,7 @@ pub(super) async fn place_order(
         total_minor,
     );
     Ok(NewOrder {
-        settle_time: order.create_time + settle_after,
+        settle_after,
         order,
         request_id,
         request_hash,

@@ -5,30 +5,58 @@ use crate::{
     announce::timestamp,
     order::{Order, OrderId},
     store::read,
-    watch::Subscription,
+    watch::{Subscription, Watchers},
 };
 use chrono::Utc;
 use futures::{Stream, stream};
 use lifecycle::postgres::{acquire, bounded};
 use proto::reception::v1::{Heartbeat, WatchOrderResponse, watch_order_response::Update};
+use rpc::admission::Admitted;
 use sqlx::PgPool;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
-
-/// A watcher hears something at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What one watcher has seen.
 pub(super) struct Watch {
-    pub(super) pool: PgPool,
+    pool: PgPool,
+    watchers: Watchers,
     /// Made before the order was first read: a change in between wakes us.
-    pub(super) subscription: Subscription,
-    pub(super) order_id: OrderId,
+    subscription: Subscription,
+    order_id: OrderId,
     /// The last revision that was sent.
-    pub(super) after: i64,
+    after: i64,
+    /// Read, and not looked at yet.
+    read: Option<Order>,
+    heartbeat: Duration,
+    _inside: Admitted,
 }
 
 impl Watch {
+    /// Begins after a revision. An order that does not exist is an error of the call, not of its
+    /// stream.
+    pub(super) async fn begin(
+        pool: PgPool,
+        watchers: Watchers,
+        (order_id, after): (OrderId, i64),
+        heartbeat: Duration,
+        inside: Admitted,
+    ) -> Result<Self, Status> {
+        let subscription = watchers.subscribe(order_id);
+        let mut watch = Self {
+            pool,
+            watchers,
+            subscription,
+            order_id,
+            after,
+            read: None,
+            heartbeat,
+            _inside: inside,
+        };
+        watch.read().await?;
+        Ok(watch)
+    }
+
     /// The updates, read when the caller asks for the next one: nothing is buffered.
     pub(super) fn updates(self) -> impl Stream<Item = Result<WatchOrderResponse, Status>> {
         stream::try_unfold(Some(self), |watch| async move {
@@ -42,46 +70,42 @@ impl Watch {
     /// The next update, and what goes on after it: nothing, once the order is settled. None
     /// at all if it is and was seen.
     async fn next(mut self) -> Result<Option<(WatchOrderResponse, Option<Self>)>, Status> {
-        let mut order = self.read().await?;
-        if order.revision <= self.after {
-            if order.is_settled() {
-                return Ok(None);
-            }
-            let woken = tokio::time::timeout(HEARTBEAT, self.until_newer()).await;
-            match woken {
-                Ok(newer) => order = newer?,
-                Err(_) => {
-                    let heartbeat = Heartbeat {
-                        time: Some(timestamp(Utc::now())),
-                    };
-                    return Ok(Some((update(Update::Heartbeat(heartbeat)), Some(self))));
+        let quiet = Instant::now() + self.heartbeat;
+        loop {
+            if let Some(order) = self.read.take() {
+                let over = order.is_settled();
+                if order.revision > self.after {
+                    self.after = order.revision;
+                    let update = update(Update::Order(answer::order(order)));
+                    return Ok(Some((update, (!over).then_some(self))));
+                }
+                if over {
+                    return Ok(None);
                 }
             }
-        }
-        self.after = order.revision;
-        let over = order.is_settled();
-        let update = update(Update::Order(answer::order(order)));
-        Ok(Some((update, (!over).then_some(self))))
-    }
-
-    async fn until_newer(&mut self) -> Result<Order, Status> {
-        loop {
-            self.subscription.changed().await;
-            let order = self.read().await?;
-            if order.revision > self.after {
-                return Ok(order);
+            match timeout_at(quiet, self.subscription.changed_after(self.after)).await {
+                Ok(()) => self.read().await?,
+                Err(_) => return Ok(Some((heartbeat(), Some(self)))),
             }
         }
     }
 
-    /// The order as it is now.
-    pub(super) async fn read(&self) -> Result<Order, Status> {
+    /// Reads the order as it is now, when it is our turn.
+    async fn read(&mut self) -> Result<(), Status> {
+        let _reads = self.watchers.reading().await;
         let mut conn = acquire(&self.pool).await.map_err(error::store)?;
         let order = bounded(read::by_id(&mut conn, self.order_id))
             .await
             .map_err(error::store)?;
-        order.ok_or_else(|| error::not_found(&self.order_id.to_string()))
+        let order = order.ok_or_else(|| error::not_found(&self.order_id.to_string()))?;
+        self.read = Some(order);
+        Ok(())
     }
+}
+
+fn heartbeat() -> WatchOrderResponse {
+    let time = Some(timestamp(Utc::now()));
+    update(Update::Heartbeat(Heartbeat { time }))
 }
 
 fn update(update: Update) -> WatchOrderResponse {

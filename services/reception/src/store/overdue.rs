@@ -30,7 +30,7 @@ pub async fn claim(
     after: Duration,
     longest: Duration,
 ) -> sqlx::Result<Vec<Overdue>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "update orders set silent_time = now() - interval '1 second' * $2 \
              + least(now() - update_time, interval '1 second' * $3) \
          where order_id in ( \
@@ -38,8 +38,9 @@ pub async fn claim(
              where state in ('PAID', 'PREPARING') \
                and greatest(update_time, silent_time) <= now() - interval '1 second' * $2 \
              order by greatest(update_time, silent_time) limit $1 for update skip locked) \
-         returning *",
-    )
+         returning traceparent, tracestate, ",
+        columns!()
+    ))
     .bind(limit)
     .bind(after.as_secs_f64())
     .bind(longest.max(after).as_secs_f64())

@@ -31,10 +31,14 @@ pub async fn by_request_ids(
     if request_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query("select * from orders where request_id = any($1)")
-        .bind(request_ids)
-        .fetch_all(&mut *conn)
-        .await?;
+    let rows = sqlx::query(concat!(
+        "select request_id, request_hash, ",
+        columns!(),
+        " from orders where request_id = any($1)"
+    ))
+    .bind(request_ids)
+    .fetch_all(&mut *conn)
+    .await?;
     let mut known = HashMap::with_capacity(rows.len());
     for row in &rows {
         let order = with_history(conn, row).await?;
@@ -51,14 +55,34 @@ pub async fn by_request_ids(
 /// # Errors
 /// What the database answers.
 pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Order>> {
-    let row = sqlx::query("select * from orders where order_id = $1")
-        .bind(id)
-        .fetch_optional(&mut *conn)
-        .await?;
+    let row = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from orders where order_id = $1"
+    ))
+    .bind(id)
+    .fetch_optional(&mut *conn)
+    .await?;
     match row {
         Some(row) => Ok(Some(with_history(conn, &row).await?)),
         None => Ok(None),
     }
+}
+
+/// The revisions of several orders. Those that do not exist are left out.
+///
+/// # Errors
+/// What the database answers.
+pub async fn revisions(
+    conn: &mut PgConnection,
+    ids: &[OrderId],
+) -> sqlx::Result<HashMap<OrderId, i64>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as("select order_id, revision from orders where order_id = any($1)")
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The trace that an order began.
@@ -131,20 +155,25 @@ pub async fn list(
     before: Option<OrderId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Order>> {
-    let rows = sqlx::query(
-        "select * from orders \
+    let rows = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from orders \
          where ($1::text is null or state = $1) and ($2::text is null or customer_name = $2) \
            and ($3::timestamptz is null or create_time >= $3) \
            and ($4::timestamptz is null or create_time < $4) \
            and ($5::uuid is null or order_id < $5) \
-         order by order_id desc limit $6",
-    )
+         order by order_id desc limit $6"
+    ))
     .bind(filter.state.map(State::as_str))
     .bind(filter.customer_name.as_deref())
     .bind(filter.create_time_from)
     .bind(filter.create_time_until)
     .bind(before)
     .bind(limit)
+    // Planned anew for these parameters: a plan for any parameters could use no index of a filter
+    // that may be absent, and would read over all newer rows to a deep page.
+    .persistent(false)
     .fetch_all(conn)
     .await?;
     rows.iter().map(order).collect()

@@ -22,14 +22,20 @@ import io.grpc.protobuf.StatusProto;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 
 /** Orders a coffee: the menu, an error in full, a safe retry, and a watch until it is READY. */
 public final class OrderCoffee {
   private static final Path CONFIG = Path.of("..", "service-config.json");
+
+  /** A stream that ended with these goes on where it was: the server went, or we were too slow. */
+  private static final Set<Status.Code> RESUME =
+      EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.ABORTED);
 
   /** The code, and what google.rpc says of it: a reason for programs, and the fields in question. */
   private static String explain(StatusRuntimeException error) throws InvalidProtocolBufferException {
@@ -73,7 +79,7 @@ public final class OrderCoffee {
         }
         return;
       } catch (StatusRuntimeException error) {
-        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE) {
+        if (!RESUME.contains(error.getStatus().getCode())) {
           throw error;
         }
         Thread.sleep(1000); // What is away does not come back sooner for being asked.

@@ -1,0 +1,266 @@
+//! Bringing a schema up to date while others run on it, of this version or another.
+//!
+//! Problem: an `alter table` waits for whoever reads the table, and all who come after wait behind
+//! it. And while a release is rolled out, or taken back, processes start on a schema that is newer
+//! than they are.
+//! Guarantee: nobody waits behind a migration for longer than `LOCK_PATIENCE`: it gives up its place
+//! and is tried again. One instance migrates at a time. A version starts on what a newer one added;
+//! on what a newer one took away it refuses to, and so does everybody when a migration that has
+//! landed was edited.
+//! Not guaranteed: that a migration takes its locks for a short time, once it has them. And whether
+//! it adds or takes away is told by its name alone: `0007_contract_0005_….sql` takes away what
+//! versions need that do not know migration 5. See docs/upgrading.md.
+
+use super::acquire;
+use crate::Stop;
+use anyhow::Context as _;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    migrate::{Migrate as _, MigrateError, Migration, Migrator},
+    postgres::PgConnectOptions,
+};
+use std::{collections::BTreeMap, io, time::Duration};
+use tokio::time::{self, Instant};
+
+/// A connection attempt has no limit of its own in sqlx.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries to reach the database, or to get at a table that is in use.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How often a process that waits says so.
+const REMIND_EVERY: Duration = Duration::from_secs(10);
+
+/// Less than callers wait for a connection: those who queue behind a migration are late, not
+/// refused.
+const LOCK_PATIENCE: &str = "300ms";
+/// A migration without a transaction is `create index concurrently` and the like: it waits for
+/// others, and nobody waits behind it.
+const NO_LIMIT: &str = "0";
+
+/// A migration may rewrite a table. A later option wins over an earlier one.
+const SETTINGS: [(&str, &str); 2] = [
+    ("statement_timeout", NO_LIMIT),
+    ("transaction_timeout", NO_LIMIT),
+];
+
+/// Where sqlx remembers what was applied.
+const TABLE: &str = "_sqlx_migrations";
+/// The lock of who migrates: any number that nobody else locks in this database.
+const LOCK: i64 = 0x6d69_6772_6174_6521;
+
+/// What the next migration has in its name that takes away what older versions need.
+const CONTRACT: &str = "contract";
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("another instance migrates it")]
+    Busy,
+    #[error(
+        "migration {0} was edited after this database had it: what has landed stays as it is, \
+         and a change of it is a migration of its own"
+    )]
+    Edited(i64),
+    #[error(
+        "a newer version has taken away what this one needs (migration {version}: {description}); \
+         start one that knows migration {needed}"
+    )]
+    Contracted {
+        version: i64,
+        description: String,
+        needed: i64,
+    },
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Migrate(MigrateError::Execute(error))
+    }
+}
+
+/// Brings the schema up to date, and makes the pool's connections, so that the first callers do
+/// not wait for them.
+///
+/// Waits as long as Postgres is away, a table is in use or another instance migrates, and says so;
+/// a migration that fails is an error. Returns early when stopped.
+pub async fn migrate(pool: &PgPool, migrator: &Migrator, stop: &Stop) -> anyhow::Result<()> {
+    let options = (*pool.connect_options()).clone().options(SETTINGS);
+    let migrated = async {
+        until_migrated(&options, migrator).await?;
+        acquire::fill(pool).await;
+        Ok(())
+    };
+    tokio::select! {
+        // Crash here: a migration is a transaction, or can be begun anew; the next start does it.
+        () = stop.cancelled() => Ok(()),
+        done = migrated => done,
+    }
+}
+
+async fn until_migrated(options: &PgConnectOptions, migrator: &Migrator) -> anyhow::Result<()> {
+    let mut said: Option<Instant> = None;
+    loop {
+        let done = migrate_once(options, migrator).await;
+        let Some(what) = done.as_ref().err().and_then(waits_for) else {
+            return done.context("migrating the database");
+        };
+        if said.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
+            let error = done.err().map(tracing::field::display);
+            tracing::warn!(error, "waiting for {what}");
+            said = Some(Instant::now());
+        }
+        time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// On a connection of its own: the pool's have limits that a migration may not have.
+async fn migrate_once(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), Error> {
+    let mut connection = connect(options).await?;
+    lock(&mut connection).await?;
+    connection.ensure_migrations_table(TABLE).await?;
+    let applied = applied(&mut connection).await?;
+    refuse_contracted(&applied, migrator)?;
+    for migration in migrator.iter() {
+        match applied.get(&migration.version) {
+            Some(known) if known.checksum != *migration.checksum => {
+                return Err(Error::Edited(migration.version));
+            }
+            Some(_) => {}
+            None => apply(&mut connection, migration).await?,
+        }
+    }
+    // The schema is migrated by now; a failing goodbye changes nothing.
+    connection.close().await.ok();
+    Ok(())
+}
+
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    time::timeout(CONNECT_TIMEOUT, options.connect())
+        .await
+        .map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))?
+}
+
+/// The session's, so that it ends with it. Asked for, not waited for as sqlx would: a statement that
+/// waits has a snapshot, and `create index concurrently` of the one who has the lock waits for that.
+async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
+    let locked: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+        .bind(LOCK)
+        .fetch_one(connection)
+        .await?;
+    locked.then_some(()).ok_or(Error::Busy)
+}
+
+/// What was applied to this database, by whichever version.
+#[derive(sqlx::FromRow)]
+struct Applied {
+    version: i64,
+    description: String,
+    checksum: Vec<u8>,
+}
+
+async fn applied(connection: &mut PgConnection) -> sqlx::Result<BTreeMap<i64, Applied>> {
+    let applied: Vec<Applied> =
+        sqlx::query_as("select version, description, checksum from _sqlx_migrations")
+            .fetch_all(connection)
+            .await?;
+    Ok(applied.into_iter().map(|one| (one.version, one)).collect())
+}
+
+/// What a newer version added is no concern of this one. sqlx would refuse that, too, and so every
+/// older process that is started again while a release is rolled out.
+fn refuse_contracted(applied: &BTreeMap<i64, Applied>, migrator: &Migrator) -> Result<(), Error> {
+    let knows = |version| migrator.iter().any(|known| known.version == version);
+    for one in applied.values().filter(|one| !knows(one.version)) {
+        if let Some(needed) = needed(&one.description).filter(|needed| !knows(*needed)) {
+            return Err(Error::Contracted {
+                version: one.version,
+                description: one.description.clone(),
+                needed,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The migration that a version has to know to run on a schema that was contracted: 5 for
+/// "contract 0005 drop channel", as sqlx reads it from the name of the file. A contraction that
+/// does not say it is for nobody who does not know it itself.
+fn needed(description: &str) -> Option<i64> {
+    let mut words = description.split_whitespace();
+    let contracts = words.next() == Some(CONTRACT);
+    contracts
+        .then(|| words.next().and_then(|word| word.parse().ok()))?
+        .or(Some(i64::MAX))
+}
+
+async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), Error> {
+    let Migration {
+        version,
+        description,
+        no_tx,
+        ..
+    } = migration;
+    tracing::info!(version, %description, "migrating");
+    if *no_tx {
+        drop_unfinished_indexes(connection).await?;
+    }
+    sqlx::query("select set_config('lock_timeout', $1, false)")
+        .bind(if *no_tx { NO_LIMIT } else { LOCK_PATIENCE })
+        .execute(&mut *connection)
+        .await?;
+    connection.apply(TABLE, migration).await?;
+    Ok(())
+}
+
+/// What `create index concurrently` leaves behind when it is cut off: an index that every write
+/// maintains and nobody may use, and that `if not exists` would take for the whole one.
+async fn drop_unfinished_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let unfinished: Vec<String> = sqlx::query_scalar(
+        "select indexrelid::regclass::text from pg_index join pg_class on oid = indexrelid \
+         where not indisvalid and relkind = 'i' and pg_get_userbyid(relowner) = current_user",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for index in unfinished {
+        tracing::warn!(index, "an index that was not finished is begun anew");
+        // As Postgres quotes it.
+        let statement = AssertSqlSafe(format!("drop index concurrently if exists {index}"));
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What is waited for, if waiting can help. A wrong password stays wrong, and so does a broken
+/// migration.
+fn waits_for(error: &Error) -> Option<&'static str> {
+    let error = match error {
+        Error::Busy => return Some("another instance that migrates"),
+        Error::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+            error
+        }
+        _ => return None,
+    };
+    match error {
+        sqlx::Error::Io(_) => Some("Postgres"),
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            // Shutting down, crashed, or starting up. 53300: no free slot.
+            Some("57P01" | "57P02" | "57P03" | "53300") => Some("Postgres"),
+            // Not within `LOCK_PATIENCE`. 40P01: not without somebody else giving way.
+            Some("55P03" | "40P01") => Some("a table that is in use"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needed;
+
+    #[test]
+    fn a_contraction_says_in_its_name_whom_it_is_for() {
+        assert_eq!(needed("contract 0005 drop channel"), Some(5));
+        assert_eq!(needed("contract orders"), Some(i64::MAX));
+        assert_eq!(needed("orders of contractors"), None);
+    }
+}
