@@ -52,6 +52,15 @@ impl TestShop {
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .env_remove("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
             .env_remove("KAFKA_BROKERS");
+        // Those of a shop elsewhere.
+        for named in [
+            "SHOP_RECEPTION",
+            "SHOP_BARISTA",
+            "SHOP_PAYMENTS",
+            "SHOP_DATABASES",
+        ] {
+            command.env_remove(named);
+        }
         let ports = ["--reception-port", "--barista-port", "--payments-port"];
         for port in ports
             .into_iter()

@@ -2,6 +2,8 @@
 //!
 //! `cargo build --locked` comes first: the launcher refuses services that are missing or stale.
 
+// A shop that is asked by its addresses.
+mod elsewhere;
 // A child that dies with its parent.
 mod guard;
 // Opening, mending, closing.
