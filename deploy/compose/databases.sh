@@ -7,6 +7,10 @@ for service in reception barista payments; do
     url=$(cat "/run/secrets/$service")
     password=${url#*://*:}
     password=${password%%@*}
+    case $password in *%*)
+        echo "the password in $service's secret is percent-encoded: choose one that need not be" >&2
+        exit 1 ;;
+    esac
     psql --username "$POSTGRES_USER" -v ON_ERROR_STOP=1 -v name="$service" -v password="$password" <<'END'
 create role :"name" login password :'password';
 create database :"name" owner :"name";

@@ -82,11 +82,13 @@ fn the_services_have_no_rights_and_get_the_time_that_a_drain_takes() {
         assert_eq!(strings(&container["cap_drop"]), ["ALL"], "{name}");
         let options = strings(&container["security_opt"]);
         assert_eq!(options, ["no-new-privileges:true"], "{name}");
+        if name == "shop" {
+            continue; // It drains nothing.
+        }
         let command = program(&container);
         let mut arguments = command.get_arguments();
-        let Some(drain) = arguments.find(|argument| argument.get_id() == "drain_grace") else {
-            continue;
-        };
+        let drain = arguments.find(|argument| argument.get_id() == "drain_grace");
+        let drain = drain.expect("it has a DRAIN_GRACE");
         let drain = drain.get_default_values()[0].to_string_lossy().into_owned();
         let needed = duration(&drain) + AFTER_THE_DRAIN;
         let given = duration(container["stop_grace_period"].as_str().unwrap_or("0s"));

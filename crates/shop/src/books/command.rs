@@ -65,7 +65,7 @@ async fn stored(ledgers: &Ledgers, settled: bool) -> Result<Books> {
         sqlx::query_scalar("select order_id from orders").fetch_all(&ledgers.reception);
     let acknowledged = acknowledged
         .await
-        .context("reception's database does not answer; is the shop open? `shop status`")?;
+        .context("reception's database does not answer; is the shop open?")?;
     check(ledgers, &acknowledged, settled).await
 }
 

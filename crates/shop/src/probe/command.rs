@@ -15,7 +15,7 @@ pub struct Options {
     #[arg(value_parser = service)]
     service: Service,
     /// Where it listens [default: its own port on loopback]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "IP:PORT")]
     at: Option<SocketAddr>,
 }
 
