@@ -73,6 +73,34 @@ async fn watchers_of_tickets_who_do_not_read_make_room_and_go_on_without_a_gap()
 }
 
 #[tokio::test]
+async fn watchers_of_tickets_who_do_not_read_keep_nobody_else_from_hearing() {
+    let options = Options::default()
+        .with(Service::Barista, "WATCH_HEARTBEAT", "50ms")
+        .with(Service::Barista, "WATCH_PATIENCE", "1h");
+    let shop = crate::open_with(options).await;
+    let mut barista = BaristaServiceClient::new(narrow(&shop.barista.url()));
+    let mut asleep = Vec::new();
+    // More than read at a time.
+    for _ in 0..4 {
+        let watching = barista.watch_tickets(WatchTicketsRequest::default()).await;
+        asleep.push(watching.expect("there is room").into_inner());
+    }
+    let (mut seen, mut awake) = (Seen::default(), watch(&shop.barista, "").await);
+    let awake = awake.as_mut().expect("there is room");
+    // What they are sent, it hears, too: more than they have room for.
+    for _ in 0..20 {
+        in_time(awake).await;
+    }
+    place(&shop, 4).await;
+    seen.until_ready(awake, 4).await;
+    for _ in 0..5 {
+        in_time(awake).await;
+    }
+    drop(asleep);
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_watcher_of_an_order_who_does_not_read_makes_room_and_goes_on_where_it_was() {
     let options = impatient("300ms").with(Service::Reception, "MAX_WATCHING", "1");
     let shop = crate::open_with(options).await;

@@ -47,8 +47,14 @@ pub(crate) async fn layer(State(calls): State<Calls>, request: Request, next: Ne
     if is_internal(request.uri().path()) {
         return next.run(request).await;
     }
+    if calls.cut.is_cancelled() {
+        // Not begun, so that nobody is left in doubt of it.
+        return status::draining().into_http();
+    }
     let in_flight = calls.in_flight.token();
     tokio::select! {
+        // A call that is cut off in this very moment was begun at least.
+        biased;
         response = next.run(request) => hold(response, in_flight),
         () = calls.cut.cancelled() => cut_off().into_http(),
     }
@@ -68,4 +74,36 @@ fn hold(response: Response, in_flight: TaskTrackerToken) -> Response {
 fn cut_off() -> Status {
     let message = "this process stopped before the call was over";
     status::error(Code::Unknown, Reason::OutcomeUnknown, message, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client;
+    use axum::middleware::from_fn_with_state;
+    use std::convert::Infallible;
+    use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+    async fn call(calls: &Calls) -> Option<Status> {
+        let answering = |_: Request| async { Ok::<_, Infallible>(Response::new(Body::empty())) };
+        let service = ServiceBuilder::new()
+            .layer(from_fn_with_state(calls.clone(), layer))
+            .service(service_fn(answering));
+        let request = Request::builder().uri("/a.Service/Call");
+        let request = request.body(Body::empty()).expect("it is a request");
+        let response = service.oneshot(request).await.expect("it is answered");
+        Status::from_header_map(response.headers())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_comes_after_all_were_cut_off_is_not_begun_and_not_in_doubt() {
+        let calls = Calls::default();
+        assert!(call(&calls).await.is_none(), "it is answered");
+        calls.cut_off();
+        // Whether it was let in was a matter of chance.
+        for _ in 0..64 {
+            let late = call(&calls).await.expect("it is refused");
+            assert!(client::was_not_begun(&late), "{late:?}");
+        }
+    }
 }

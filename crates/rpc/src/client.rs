@@ -68,11 +68,11 @@ pub fn normalize(status: Status) -> Status {
 
 /// Whether a normalized failure means that the call was not begun.
 ///
-/// It was not sent, or met a process that is only starting. It is not done, and may be sent again
-/// at once, elsewhere, also if it is not safe to repeat.
+/// It was not sent, or met a process that is only starting, or about to end. It is not done, and may
+/// be sent again at once, elsewhere, also if it is not safe to repeat.
 pub fn was_not_begun(status: &Status) -> bool {
     let info = status.get_details_error_info();
-    let not_begun = [Reason::NotSent, Reason::Starting].map(status::word);
+    let not_begun = [Reason::NotSent, Reason::Starting, Reason::Draining].map(status::word);
     info.is_some_and(|info| not_begun.contains(&info.reason.as_str()))
 }
 

@@ -3,7 +3,8 @@
 //! Inbound, [`server`] puts the same layers around every service, in this order: the
 //! deadline is noted, a span opened ([`trace`]), an eye kept on who reads its stream
 //! ([`slow`]), the call counted for the drain ([`calls`]), tonic's own errors given our
-//! form ([`normalize`]), the deadline kept ([`deadline`]). With health and reflection included, a service adds only itself.
+//! form ([`normalize`]), the deadline kept ([`deadline`]). With health and reflection
+//! included, a service adds only itself.
 //!
 //! Outbound, [`client`] gives each request a deadline and the trace it belongs to, and
 //! [`outbound`] puts around it what a service needs that cannot rely on another one:
@@ -42,6 +43,8 @@ pub mod status;
 pub mod stream;
 // The span of a call.
 mod trace;
+/// Turns to read, for those who watch.
+pub mod turns;
 /// Checks of single fields.
 pub mod validate;
 

@@ -43,6 +43,9 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// After the last call: time for its answer to leave, not for clients that say nothing.
 const GOODBYE: Duration = Duration::from_millis(250);
 
+/// How long a connection may be silent, unless configured otherwise.
+const KEEPALIVE: &str = "30s";
+
 /// How long a client that is asked whether it is there may take.
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 
@@ -58,7 +61,7 @@ pub struct Options<const PORT: u16> {
     pub drain_grace: Duration,
     /// How long a connection may be silent before its client is asked whether it is there; one that does
     /// not answer within 10 s is closed, and its streams with it
-    #[arg(long, env, default_value = "30s", value_parser = stream::some_time)]
+    #[arg(long, env, default_value = KEEPALIVE, value_parser = stream::some_time)]
     pub keepalive: Duration,
 }
 
@@ -81,8 +84,8 @@ impl Server {
             routes,
             readiness,
             names,
-            keepalive: Duration::from_secs(30),
-            watch_patience: Duration::from_secs(30),
+            keepalive: default(KEEPALIVE),
+            watch_patience: default(stream::WATCH_PATIENCE),
         };
         server.add_service(health)
     }
@@ -166,6 +169,10 @@ impl Server {
         // Time may be over without a call left: then a client kept its connection.
         drained.unwrap_or(Ok(()))
     }
+}
+
+fn default(time: &str) -> Duration {
+    stream::some_time(time).expect("our own defaults are times")
 }
 
 /// Waits for the calls in flight. Connections may outlive them for a moment.

@@ -1,13 +1,15 @@
 //! Watchers who do not read.
 //!
-//! Problem: HTTP/2 asks a stream for its next message when its watcher has room for it. One whose
-//! watcher reads no more, on a connection that lives, is never asked again, not even whether it is
-//! over: it keeps its place, its subscription and what it has read for ever, and holds up every stop.
+//! Problem: hyper asks a stream for its next message, and holds that until its watcher has room for
+//! it. One whose watcher reads no more, on a connection that lives, is not asked again, not even
+//! whether it is over: it keeps its place and its subscription for ever, and holds up every stop.
 //! Guarantee: once a message has waited for `patience`, or a quarter longer, the stream is dropped
-//! with all that it holds. Its watcher, reading on, gets what was sent and then
+//! with what it holds of ours. Its watcher, reading on, gets what was sent and then
 //! `ABORTED WATCHER_TOO_SLOW`: resume after that. After a stop, no drain waits for such a watcher.
 //! Not guaranteed: the end of one who takes a message now and then. Nothing is buffered for it. Nor
-//! that of one whose window holds all that is sent: it costs us nothing to wait for.
+//! that of one whose window holds all that is sent: it costs us nothing to wait for. What hyper and
+//! h2 hold (one chunk, the stream's state) and its span live until the watcher reads or its
+//! connection ends.
 
 use crate::{
     methods,
@@ -34,6 +36,8 @@ use tonic::Status;
 /// How long a message may wait after the stop, if the drain is not shorter.
 const PARTING: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(10);
+/// Between two sweeps at most: they forget streams that ended.
+const SWEEP: Duration = Duration::from_secs(10);
 /// When to resume.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -79,7 +83,7 @@ impl Streams {
     /// Gives up what waits for too long; until the stop, and after it what holds up the drain.
     pub(crate) async fn watch<T>(&self, stop: &Stop, grace: Duration) -> T {
         while !stop.is_cancelled() {
-            let pause = time::sleep(self.patience / 4);
+            let pause = time::sleep((self.patience / 4).min(SWEEP));
             stop.run_until_cancelled(pause).await;
             self.give_up(self.patience, too_slow);
         }
@@ -93,29 +97,40 @@ impl Streams {
     }
 
     fn give_up(&self, patience: Duration, word: fn() -> Status) {
-        // Streams are dropped when this is unlocked: what they hold has locks of its own.
-        let mut given_up = Vec::new();
+        // Not under the lock: one that ends meanwhile is dropped here, with locks of its own.
+        let mut open = Vec::new();
         lock(&self.open).retain(|answer| {
-            let Some(answer) = answer.upgrade() else {
-                return false;
-            };
-            let mut answer = match answer.try_lock() {
-                Ok(answer) => answer,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // It is being asked for a message.
-                Err(TryLockError::WouldBlock) => return true,
-            };
-            if !answer.waits_longer_than(patience) {
-                return true;
-            }
-            answer.word = Some(word());
-            given_up.push((answer.method, answer.body.take()));
-            false
+            let answer = answer.upgrade();
+            let is_open = answer.is_some();
+            open.extend(answer);
+            is_open
         });
-        for (method, _) in given_up {
-            tracing::info!(method, "a watcher does not read: its stream is closed");
+        for answer in open {
+            if let Some((method, _body)) = give_up(&answer, patience, word) {
+                tracing::info!(method, "a watcher does not read: its stream is closed");
+            }
         }
     }
+}
+
+/// What was given up, if a message has waited for too long.
+fn give_up(
+    answer: &Mutex<Answer>,
+    patience: Duration,
+    word: fn() -> Status,
+) -> Option<(&'static str, Option<Body>)> {
+    let mut answer = match answer.try_lock() {
+        Ok(answer) => answer,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        // It is being asked for a message.
+        Err(TryLockError::WouldBlock) => return None,
+    };
+    if !answer.waits_longer_than(patience) {
+        return None;
+    }
+    answer.waiting = None;
+    answer.word = Some(word());
+    Some((answer.method, answer.body.take()))
 }
 
 impl Answer {

@@ -69,7 +69,8 @@ pub fn not_found(reason: Reason, resource_type: &str, resource_name: &str) -> St
     Status::with_error_details(Code::NotFound, message, details)
 }
 
-/// `UNAVAILABLE DRAINING`: this process is stopping, another one will answer.
+/// `UNAVAILABLE DRAINING`: this process is stopping, another one will answer. Nothing was done, or
+/// it was a stream.
 pub fn draining() -> Status {
     unavailable(Reason::Draining, "this process is stopping", RETRY_AFTER)
 }

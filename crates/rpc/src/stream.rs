@@ -7,8 +7,11 @@ use crate::status;
 use anyhow::ensure;
 use futures::{Stream, StreamExt as _, stream};
 use lifecycle::Stop;
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 use tonic::Status;
+
+/// How long a message waits, unless configured otherwise.
+pub(crate) const WATCH_PATIENCE: &str = "30s";
 
 /// How those are treated who watch.
 #[derive(clap::Args, Clone, Copy, Debug)]
@@ -20,7 +23,7 @@ pub struct Options {
     pub watch_heartbeat: Duration,
     /// How long a message may wait for a watcher who does not read; then the stream is closed, and
     /// the watcher has to resume
-    #[arg(long, env, default_value = "30s", value_parser = some_time)]
+    #[arg(long, env, default_value = WATCH_PATIENCE, value_parser = some_time)]
     pub watch_patience: Duration,
 }
 
@@ -39,6 +42,19 @@ impl Streams {
             heartbeat: options.watch_heartbeat,
             stop: stop.clone(),
         }
+    }
+
+    /// What a stream begins with, unless the stop comes first: its caller goes elsewhere instead of
+    /// being cut off.
+    ///
+    /// # Errors
+    /// Its own, or `UNAVAILABLE DRAINING`.
+    pub async fn begin<T>(
+        &self,
+        beginning: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        let begun = self.stop.run_until_cancelled(beginning).await;
+        begun.unwrap_or_else(|| Err(status::draining()))
     }
 
     /// See [`until_stop`].
@@ -69,4 +85,26 @@ pub fn until_stop<T>(
     let goodbye = stream::once(async move { stopped.is_cancelled() })
         .filter_map(async |stopped| stopped.then(|| Err(status::draining())));
     stream.take_until(stop.cancelled_owned()).chain(goodbye)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    #[tokio::test]
+    async fn what_begins_at_the_stop_is_told_to_go_elsewhere() {
+        let stop = Stop::new();
+        let options = Options {
+            watch_heartbeat: LEAST,
+            watch_patience: LEAST,
+        };
+        let streams = Streams::new(&options, &stop);
+        let mut begun = Box::pin(streams.begin::<()>(std::future::pending()));
+        assert!((&mut begun).now_or_never().is_none());
+        stop.cancel();
+        let refused = begun.now_or_never().expect("it is over");
+        let refused = refused.expect_err("it did not begin");
+        assert_eq!(refused.message(), status::draining().message());
+    }
 }

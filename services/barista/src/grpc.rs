@@ -13,15 +13,12 @@ use proto::barista::v1::{
     WatchTicketsRequest, WatchTicketsResponse,
     barista_service_server::{BaristaService, BaristaServiceServer},
 };
-use rpc::{admission::Admission, server::MAX_REQUEST_BYTES, status, stream::Streams};
+use rpc::{admission::Admission, server::MAX_REQUEST_BYTES, status, stream::Streams, turns::Turns};
 use sqlx::{PgConnection, PgPool};
-use std::{io, pin::Pin, sync::Arc, time::Duration};
-use tokio::{
-    sync::{Semaphore, watch},
-    time,
-};
+use std::{io, pin::Pin, time::Duration};
+use tokio::{sync::watch, time};
 use tonic::{Request, Response, Status};
-use watching::{READING, Source, Watch};
+use watching::{Source, Watch};
 
 /// What the database gets to answer: more than the limit of a statement on the server,
 /// which says more. sqlx itself would wait until TCP gives up.
@@ -41,7 +38,7 @@ pub fn service(
     let door = Admission::new(MAX_WATCHING);
     let tickets = Source {
         pool: pool.clone(),
-        reading: Arc::new(Semaphore::new(READING)),
+        turns: Turns::default(),
         retention,
         heartbeat: streams.heartbeat,
     };
@@ -89,7 +86,8 @@ impl BaristaService for Barista {
         let inside = self.door.admit()?;
         let token = request.into_inner().resume_token;
         let changes = self.changes.subscribe();
-        let watch = Watch::begin(self.tickets.clone(), changes, &token, inside).await?;
+        let watch = Watch::begin(self.tickets.clone(), changes, &token, inside);
+        let watch = self.streams.begin(watch).await?;
         let updates = self.streams.until_stop(watch.updates());
         Ok(Response::new(updates.boxed()))
     }

@@ -15,7 +15,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub max_placing: u16,
     /// The most WatchOrder calls that are open at a time. The next one is refused at once. Each
-    /// takes some tens of KiB.
+    /// takes about 20 KiB of memory.
     #[arg(long, env = "MAX_WATCHING", default_value_t = 8192,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub max_watching: u16,

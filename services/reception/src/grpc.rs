@@ -190,7 +190,8 @@ impl ReceptionService for Reception {
         let inside = self.doors.watching.admit()?;
         let (pool, watchers) = (self.counter.pool.clone(), self.watchers.clone());
         let heartbeat = self.streams.heartbeat;
-        let watch = Watch::begin(pool, watchers, (order_id, after), heartbeat, inside).await?;
+        let watch = Watch::begin(pool, watchers, (order_id, after), heartbeat, inside);
+        let watch = self.streams.begin(watch).await?;
         let updates = self.streams.until_stop(watch.updates());
         Ok(Response::new(updates.boxed()))
     }

@@ -2,8 +2,9 @@
 //!
 //! It goes through the outbox, which has one sequence for all instances, and sends a ticket as it is
 //! when it reads wherever the outbox names its current revision: the revisions before it are skipped,
-//! and none is sent twice. What is read ahead is bounded, and nothing is read until the watcher takes what was:
-//! a slow one falls behind, and is told so when what it missed is not kept any more.
+//! and none is sent twice. What is read ahead is bounded, and no more is read until the watcher has
+//! room for what was: a slow one falls behind, and is told so when what it missed is not kept any
+//! more.
 
 use super::message;
 use crate::{announce::timestamp, store::watched};
@@ -16,11 +17,12 @@ use rpc::{
     admission::Admitted,
     page,
     status::{self, Reason, Violations},
+    turns::{Turn, Turns},
 };
 use sqlx::{PgConnection, PgPool};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{self, Instant},
 };
 use tonic::{Code, Status};
@@ -32,15 +34,12 @@ const BATCH: i64 = 100;
 /// Canonical text of the stream, for its tokens.
 const TOKENS: &str = "WatchTickets";
 
-/// Watchers who read at a time: all are woken at once, and whoever brews needs connections, too.
-pub const READING: usize = 2;
-
 /// What watchers read, and from where.
 #[derive(Clone)]
 pub struct Source {
     pub pool: PgPool,
-    /// Places for those who read.
-    pub reading: Arc<Semaphore>,
+    /// All watchers are woken at once, and whoever brews needs connections, too.
+    pub turns: Turns,
     /// How long the outbox keeps what was sent.
     pub retention: Duration,
     /// A watcher hears something at least this often.
@@ -67,8 +66,10 @@ impl Watch {
         inside: Admitted,
     ) -> Result<Self, Status> {
         let after = place(token)?;
+        let turn = source.turns.first().await?;
         let present = async { follow::present(&mut *acquire(&source.pool).await?).await };
         let present = bounded(present).await.map_err(store)?;
+        drop(turn);
         let place = after.unwrap_or(present);
         source.keeps(&place, &present)?;
         Ok(Self {
@@ -96,7 +97,10 @@ impl Watch {
             }
             // Before reading: a change after that wakes us.
             self.changes.mark_unchanged();
-            if self.read().await? {
+            let Some(turn) = self.source.turns.by(quiet).await else {
+                return Ok(heartbeat(self.place));
+            };
+            if self.read(turn).await? {
                 continue;
             }
             // The sender lives as long as the service.
@@ -111,8 +115,7 @@ impl Watch {
     }
 
     /// Whether there was anything to be read.
-    async fn read(&mut self) -> Result<bool, Status> {
-        let _reads = self.source.reading.acquire().await;
+    async fn read(&mut self, _turn: Turn) -> Result<bool, Status> {
         let read = async {
             let mut conn = acquire(&self.source.pool).await?;
             // First: nothing that is committed after this lies below it.

@@ -11,7 +11,7 @@ use chrono::Utc;
 use futures::{Stream, stream};
 use lifecycle::postgres::{acquire, bounded};
 use proto::reception::v1::{Heartbeat, WatchOrderResponse, watch_order_response::Update};
-use rpc::admission::Admitted;
+use rpc::{admission::Admitted, turns::Turn};
 use sqlx::PgPool;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -28,6 +28,8 @@ pub(super) struct Watch {
     after: i64,
     /// Read, and not looked at yet.
     read: Option<Order>,
+    /// Woken, and not read yet.
+    behind: bool,
     heartbeat: Duration,
     _inside: Admitted,
 }
@@ -50,10 +52,12 @@ impl Watch {
             order_id,
             after,
             read: None,
+            behind: true,
             heartbeat,
             _inside: inside,
         };
-        watch.read().await?;
+        let turn = watch.watchers.turns().first().await?;
+        watch.read(turn).await?;
         Ok(watch)
     }
 
@@ -83,22 +87,33 @@ impl Watch {
                     return Ok(None);
                 }
             }
-            match timeout_at(quiet, self.subscription.changed_after(self.after)).await {
-                Ok(()) => self.read().await?,
-                Err(_) => return Ok(Some((heartbeat(), Some(self)))),
+            match self.turn(quiet).await {
+                Some(turn) => self.read(turn).await?,
+                None => return Ok(Some((heartbeat(), Some(self)))),
             }
         }
     }
 
-    /// Reads the order as it is now, when it is our turn.
-    async fn read(&mut self) -> Result<(), Status> {
-        let _reads = self.watchers.reading().await;
+    /// Waits for a change and for our turn to read it. None, if the watcher has to hear something
+    /// before that.
+    async fn turn(&mut self, quiet: Instant) -> Option<Turn> {
+        if !self.behind {
+            let changed = self.subscription.changed_after(self.after);
+            timeout_at(quiet, changed).await.ok()?;
+            // Told once: whatever comes between now and the reading, it is not forgotten.
+            self.behind = true;
+        }
+        self.watchers.turns().by(quiet).await
+    }
+
+    /// Reads the order as it is now.
+    async fn read(&mut self, _turn: Turn) -> Result<(), Status> {
         let mut conn = acquire(&self.pool).await.map_err(error::store)?;
         let order = bounded(read::by_id(&mut conn, self.order_id))
             .await
             .map_err(error::store)?;
         let order = order.ok_or_else(|| error::not_found(&self.order_id.to_string()))?;
-        self.read = Some(order);
+        (self.read, self.behind) = (Some(order), false);
         Ok(())
     }
 }
