@@ -252,8 +252,9 @@ async fn set_patience(connection: &mut PgConnection, patience: &str) -> sqlx::Re
 
 /// What `create index concurrently` leaves behind when it is cut off: an index that every write
 /// maintains and nobody may use, and that `if not exists` would take for the whole one. One that
-/// somebody builds by hand looks the same until it is whole. It has its table locked: dropping it
-/// takes longer than anybody's patience, and the next try looks anew.
+/// somebody builds by hand looks the same until it is whole. It has its table locked, and the next
+/// try looks anew. Who waited without a limit would drop it once it is whole, or end it in a
+/// deadlock: a build waits for whoever has a snapshot.
 async fn drop_unfinished_indexes(connection: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
     let unfinished: Vec<(String, String)> = sqlx::query_as(
         "select relname::text, indexrelid::regclass::text \
