@@ -11,4 +11,5 @@ if ! command -v go >/dev/null; then
 fi
 echo "building docker-compose, once" >&2
 mkdir -p "$tools"
-go build -mod=readonly -trimpath -ldflags="-s -w" -o "$tools/docker-compose" github.com/docker/compose/v2/cmd
+go build -mod=readonly -trimpath -ldflags="-s -w" -o "$tools/docker-compose.new" github.com/docker/compose/v2/cmd
+mv "$tools/docker-compose.new" "$tools/docker-compose"

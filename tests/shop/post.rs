@@ -50,7 +50,9 @@ impl Post {
             topic,
             kafka,
         };
-        post.execute(messaging::SCHEMA).await;
+        for schema in messaging::SCHEMAS {
+            post.execute(schema).await;
+        }
         post.execute(
             "create table effects (order_id uuid, revision bigint check (revision <> 13), \
                  at timestamptz default clock_timestamp()); \

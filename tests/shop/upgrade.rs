@@ -17,7 +17,7 @@ mod migrating;
 /// The version before this one, for real.
 mod previous;
 /// The schema of a version to come.
-mod schema;
+pub mod schema;
 
 #[tokio::test]
 async fn a_version_runs_and_starts_on_what_the_next_one_added_under_load() {

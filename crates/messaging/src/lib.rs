@@ -45,5 +45,6 @@ pub mod tail;
 
 pub use spans::Steps;
 
-/// The tables of this crate. Services carry a copy as their first migration.
-pub const SCHEMA: &str = include_str!("../schema.sql");
+/// The tables of this crate, and what was added to them since, each of which services carry a copy
+/// of as a migration, in this order. What has landed is never edited: a change is one more.
+pub const SCHEMAS: &[&str] = &[include_str!("../schema.sql")];

@@ -3,13 +3,14 @@
 //! Problem: an `alter table` waits for whoever reads the table, and all who come after wait behind
 //! it. And while a release is rolled out, or taken back, processes start on a schema that is newer
 //! than they are.
-//! Guarantee: nobody waits behind a migration for longer than `LOCK_PATIENCE`: it gives up its place
-//! and is tried again. One instance migrates at a time. A version starts on what a newer one added;
-//! on what a newer one took away it refuses to, and so does everybody when a migration that has
-//! landed was edited.
-//! Not guaranteed: that a migration takes its locks for a short time, once it has them. And whether
-//! it adds or takes away is told by its name alone: `0007_contract_0005_….sql` takes away what
-//! versions need that do not know migration 5. See docs/upgrading.md.
+//! Guarantee: a migration waits for a table for `LOCK_PATIENCE`, then gives up its place and is tried
+//! again; every tenth time for `VACUUM_PATIENCE`, or autovacuum would never give way to it. One
+//! instance migrates at a time. A version starts on what a newer one added; on what a newer one took
+//! away it refuses to, and so does everybody when a migration that has landed was edited.
+//! Not guaranteed: that it has its locks for a short time. While it waits for a second table it keeps
+//! the first: hence one table that is in use per migration. And whether it adds or takes away is told
+//! by its name alone: `0007_contract_0005_….sql` is for versions that know migration 5. See
+//! docs/upgrading.md.
 
 use super::acquire;
 use crate::Stop;
@@ -29,9 +30,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How often a process that waits says so.
 const REMIND_EVERY: Duration = Duration::from_secs(10);
 
-/// Less than callers wait for a connection: those who queue behind a migration are late, not
-/// refused.
+/// For each table that is in use. Less than callers wait for a connection: those who queue behind a
+/// migration are late, not refused.
 const LOCK_PATIENCE: &str = "300ms";
+/// Autovacuum gives way to who has waited for `deadlock_timeout`, a second unless the server was told
+/// otherwise, and to nobody who gives up sooner. Callers who queue behind this are late, and those
+/// who find no free connection for half a second are refused.
+const VACUUM_PATIENCE: &str = "1200ms";
+/// One try in so many is that patient.
+const VACUUM_EVERY: u32 = 10;
+/// The first that is: after a few seconds, in which whoever else reads the table may have gone.
+const VACUUM_FIRST: u32 = 5;
 /// A migration without a transaction is `create index concurrently` and the like: it waits for
 /// others, and nobody waits behind it.
 const NO_LIMIT: &str = "0";
@@ -100,8 +109,10 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator, stop: &Stop) -> anyhow:
 
 async fn until_migrated(options: &PgConnectOptions, migrator: &Migrator) -> anyhow::Result<()> {
     let mut said: Option<Instant> = None;
+    let mut tries = 0_u32;
     loop {
-        let done = migrate_once(options, migrator).await;
+        tries = tries.wrapping_add(1);
+        let done = migrate_once(options, migrator, patience(tries)).await;
         let Some(what) = done.as_ref().err().and_then(waits_for) else {
             return done.context("migrating the database");
         };
@@ -114,20 +125,35 @@ async fn until_migrated(options: &PgConnectOptions, migrator: &Migrator) -> anyh
     }
 }
 
+/// How long this try waits for a table.
+const fn patience(tries: u32) -> &'static str {
+    if tries % VACUUM_EVERY == VACUUM_FIRST {
+        VACUUM_PATIENCE
+    } else {
+        LOCK_PATIENCE
+    }
+}
+
 /// On a connection of its own: the pool's have limits that a migration may not have.
-async fn migrate_once(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), Error> {
+async fn migrate_once(
+    options: &PgConnectOptions,
+    migrator: &Migrator,
+    patience: &str,
+) -> Result<(), Error> {
     let mut connection = connect(options).await?;
     lock(&mut connection).await?;
     connection.ensure_migrations_table(TABLE).await?;
     let applied = applied(&mut connection).await?;
     refuse_contracted(&applied, migrator)?;
-    for migration in migrator.iter() {
+    // The way back of a reversible migration has its number, too, and is gone by hand.
+    let forward = |migration: &&Migration| !migration.migration_type.is_down_migration();
+    for migration in migrator.iter().filter(forward) {
         match applied.get(&migration.version) {
             Some(known) if known.checksum != *migration.checksum => {
                 return Err(Error::Edited(migration.version));
             }
             Some(_) => {}
-            None => apply(&mut connection, migration).await?,
+            None => apply(&mut connection, migration, patience).await?,
         }
     }
     // The schema is migrated by now; a failing goodbye changes nothing.
@@ -194,42 +220,62 @@ fn needed(description: &str) -> Option<i64> {
         .or(Some(i64::MAX))
 }
 
-async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), Error> {
+async fn apply(
+    connection: &mut PgConnection,
+    migration: &Migration,
+    patience: &str,
+) -> Result<(), Error> {
     let Migration {
         version,
         description,
         no_tx,
+        sql,
         ..
     } = migration;
     tracing::info!(version, %description, "migrating");
-    let patience = if *no_tx { NO_LIMIT } else { LOCK_PATIENCE };
-    sqlx::query("select set_config('lock_timeout', $1, false)")
-        .bind(patience)
-        .execute(&mut *connection)
-        .await?;
+    set_patience(connection, patience).await?;
     if *no_tx {
-        drop_unfinished_indexes(connection).await?;
+        drop_unfinished_indexes(connection, sql.as_str()).await?;
+        set_patience(connection, NO_LIMIT).await?;
     }
     connection.apply(TABLE, migration).await?;
     Ok(())
 }
 
+async fn set_patience(connection: &mut PgConnection, patience: &str) -> sqlx::Result<()> {
+    sqlx::query("select set_config('lock_timeout', $1, false)")
+        .bind(patience)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// What `create index concurrently` leaves behind when it is cut off: an index that every write
-/// maintains and nobody may use, and that `if not exists` would take for the whole one.
-async fn drop_unfinished_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let unfinished: Vec<String> = sqlx::query_scalar(
-        "select indexrelid::regclass::text from pg_index join pg_class on oid = indexrelid \
+/// maintains and nobody may use, and that `if not exists` would take for the whole one. One that
+/// somebody builds by hand looks the same until it is whole. It has its table locked, and the next
+/// try looks anew. Who waited without a limit would drop it once it is whole, or end it in a
+/// deadlock: a build waits for whoever has a snapshot.
+async fn drop_unfinished_indexes(connection: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
+    let unfinished: Vec<(String, String)> = sqlx::query_as(
+        "select relname::text, indexrelid::regclass::text \
+         from pg_index join pg_class on oid = indexrelid \
          where not indisvalid and relkind = 'i' and pg_get_userbyid(relowner) = current_user",
     )
     .fetch_all(&mut *connection)
     .await?;
-    for index in unfinished {
+    for (_, index) in unfinished.iter().filter(|(name, _)| names(sql, name)) {
         tracing::warn!(index, "an index that was not finished is begun anew");
         // As Postgres quotes it.
         let statement = AssertSqlSafe(format!("drop index concurrently if exists {index}"));
         sqlx::query(statement).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// Whether a migration is about that index: those of others are none of its business.
+fn names(sql: &str, index: &str) -> bool {
+    sql.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .any(|word| word.eq_ignore_ascii_case(index))
 }
 
 /// What is waited for, if waiting can help. A wrong password stays wrong, and so does a broken
@@ -247,7 +293,7 @@ fn waits_for(error: &Error) -> Option<&'static str> {
         sqlx::Error::Database(error) => match error.code().as_deref() {
             // Shutting down, crashed, or starting up. 53300: no free slot.
             Some("57P01" | "57P02" | "57P03" | "53300") => Some("Postgres"),
-            // Not within `LOCK_PATIENCE`. 40P01: not without somebody else giving way.
+            // Not within its patience. 40P01: not without somebody else giving way.
             Some("55P03" | "40P01") => Some("a table that is in use"),
             _ => None,
         },
@@ -257,7 +303,22 @@ fn waits_for(error: &Error) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::needed;
+    use super::{LOCK_PATIENCE, VACUUM_PATIENCE, names, needed, patience};
+
+    #[test]
+    fn a_try_in_ten_waits_until_autovacuum_gives_way_the_first_of_them_soon() {
+        let patient = (1..=25).filter(|tries| patience(*tries) == VACUUM_PATIENCE);
+        assert_eq!(patient.collect::<Vec<_>>(), [5, 15, 25]);
+        assert_eq!(patience(1), LOCK_PATIENCE);
+    }
+
+    #[test]
+    fn a_migration_names_an_index_by_its_whole_name() {
+        let sql = "create index concurrently if not exists Orders_channel on orders (channel);";
+        assert!(names(sql, "orders_channel"));
+        assert!(!names(sql, "orders_chan"));
+        assert!(!names(sql, "channel_orders"));
+    }
 
     #[test]
     fn a_contraction_says_in_its_name_whom_it_is_for() {

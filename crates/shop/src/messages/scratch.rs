@@ -26,6 +26,13 @@ use crate::{
 /// As many as a service has by default.
 const CONNECTIONS: u32 = 8;
 
+async fn make_tables(pool: &PgPool) -> sqlx::Result<()> {
+    for schema in messaging::SCHEMAS {
+        sqlx::raw_sql(*schema).execute(pool).await?;
+    }
+    Ok(())
+}
+
 /// The database, its role, the topic and the group have one name.
 pub(super) struct Scratch {
     name: String,
@@ -53,9 +60,7 @@ impl Scratch {
             admin_url,
             url,
         };
-        let tables = sqlx::raw_sql(messaging::SCHEMA)
-            .execute(&scratch.pool)
-            .await;
+        let tables = make_tables(&scratch.pool).await;
         if let Err(error) = tables {
             scratch.remove().await?;
             return Err(error).context("cannot make the tables");

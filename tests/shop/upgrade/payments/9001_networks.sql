@@ -2,4 +2,3 @@
 alter table payments
     add column network text not null default 'unknown',
     add column receipt_url text;
-alter table refunds add column approved_by text;

@@ -1,0 +1,1 @@
+alter table drinks add column temperature integer;

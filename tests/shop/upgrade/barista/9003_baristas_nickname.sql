@@ -1,0 +1,1 @@
+alter table baristas add column nickname text;

@@ -1,0 +1,1 @@
+alter table recipes add column milk text not null default 'cow';

@@ -1,0 +1,1 @@
+alter table refunds add column approved_by text;

@@ -1,0 +1,1 @@
+alter table menu_items add column allergens text[] not null default '{}';

@@ -1,0 +1,1 @@
+alter table dead_letters add column reviewed_by text;
