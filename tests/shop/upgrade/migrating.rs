@@ -147,9 +147,12 @@ async fn an_index_that_somebody_is_building_is_left_to_them() {
         until_one(&pool, "the index to be begun", unfinished).await;
         let before = oid(&pool).await;
         let ends = async {
-            let waiting = "select count(*) from pg_locks where not granted \
+            let waits = "select count(*) from pg_locks where not granted \
                 and relation = 'menu_items'::regclass and mode = 'ShareUpdateExclusiveLock'";
-            until_one(&pool, "the migration to wait", waiting).await;
+            let gives_up = "select 1 - count(*) from pg_locks where not granted \
+                and relation = 'menu_items'::regclass and mode = 'ShareUpdateExclusiveLock'";
+            until_one(&pool, "the migration to wait", waits).await;
+            until_one(&pool, "the migration to give up for now", gives_up).await;
             writer.rollback().await.expect("the database is up");
         };
         let migration = next("size", statement, true);
