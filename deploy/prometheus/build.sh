@@ -12,5 +12,7 @@ fi
 mkdir -p "$tools"
 for tool in prometheus promtool; do
     go build -mod=readonly -trimpath -tags=remove_all_sd -ldflags="-s -w" \
-        -o "$tools/$tool" github.com/prometheus/prometheus/cmd/$tool
+        -o "$tools/$tool.new" github.com/prometheus/prometheus/cmd/$tool
+    # Whole, or not there: cut off, it would count as built.
+    mv "$tools/$tool.new" "$tools/$tool"
 done
