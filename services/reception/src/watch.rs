@@ -4,7 +4,7 @@
 //! [`messaging::tail`]), and then reads the order itself. So nothing is buffered for
 //! a slow watcher: it skips revisions, and always gets the latest. Whoever watches what does
 //! not move costs memory, a heartbeat now and then, and a place in one statement of
-//! [`LOOK_OVER`]; the first one also has the tail look twenty times a second instead of twice.
+//! `LOOK_OVER`; the first one also has the tail look twenty times a second instead of twice.
 
 use crate::{order::OrderId, store::read};
 use lifecycle::{
