@@ -10,7 +10,7 @@ use messaging::{
 };
 use shop::{
     customers::latte,
-    harness::{Hosted, Options, Shop, eventually, patience},
+    harness::{Options, Shop, eventually, patience},
     services::Service,
 };
 use sqlx::raw_sql;
@@ -123,7 +123,7 @@ const PARTS: i64 = 8;
 async fn the_parts_of_a_reception_that_was_killed_are_published_by_another() {
     let shop = receptions("2s").await;
     let killed = until_one_holds_all(&shop, None).await;
-    let other = second(&shop).await;
+    let other = crate::second(&shop.reception).await;
     until_shared(&shop).await;
 
     shop.servers.kafka_proxy().cut();
@@ -155,7 +155,7 @@ async fn a_reception_that_sleeps_through_its_lease_repeats_events_and_moves_no_c
     shop.reception.pause().await.expect("it is a child");
     shop.servers.kafka_proxy().heal();
 
-    let other = second(&shop).await;
+    let other = crate::second(&shop.reception).await;
     until_one_holds_all(&shop, Some(sleeper)).await;
     shop.until_idle().await;
     assert_eq!(repeated(&shop).await, 0, "the sleeper has sent nothing yet");
@@ -181,7 +181,7 @@ async fn the_parts_of_a_reception_that_is_stopped_are_taken_at_the_next_look_of_
     const LEASE: Duration = Duration::from_secs(30);
     let shop = receptions(&format!("{}s", LEASE.as_secs())).await;
     let leaver = until_one_holds_all(&shop, None).await;
-    let other = second(&shop).await;
+    let other = crate::second(&shop.reception).await;
     shop.reception.stop().await.expect("its exit code is 0");
     let begun = Instant::now();
     until_one_holds_all(&shop, Some(leaver)).await;
@@ -200,13 +200,6 @@ async fn receptions(lease: &str) -> Shop {
         ..Options::default()
     };
     crate::open_with(options.with(Service::Reception, "OUTBOX_LEASE", lease)).await
-}
-
-/// Another reception on the same database.
-async fn second(shop: &Shop) -> Hosted {
-    let second = shop.reception.second().expect("a port is free");
-    second.start().await.expect("it starts");
-    second
 }
 
 async fn place(shop: &Shop, orders: usize) {

@@ -27,8 +27,7 @@ use telemetry::propagation::TraceContext;
 async fn two_receptions_whose_answers_get_lost_refund_each_order_once() {
     let shop = crate::open().await;
     run_out_of_milk(&shop).await;
-    let second = shop.reception.second().expect("there is a free port");
-    second.start().await.expect("it starts beside the first");
+    let second = crate::second(&shop.reception).await;
     let mut orders = Vec::new();
     for _ in 0..12 {
         orders.push(shop.place(latte()).await);

@@ -369,9 +369,7 @@ pub async fn cancel(
 
 /// Another provider on the same ledger.
 pub async fn second_provider(shop: &Shop) -> Hosted {
-    let second = shop.payments.second().expect("there is a free port");
-    second.start().await.expect("it starts beside the first");
-    second
+    crate::second(&shop.payments).await
 }
 
 /// A client of it.

@@ -98,8 +98,7 @@ async fn what_one_sweeper_has_taken_no_other_takes_until_its_next_try_is_due() {
 async fn while_one_sweeper_waits_for_a_slow_answer_no_other_asks() {
     let slow = one_try().with(Service::Reception, "CHARGE_TIMEOUT", "20s");
     let shop = crate::open_with(slow).await;
-    let second = shop.reception.second().expect("there is a free port");
-    second.start().await.expect("it starts beside the first");
+    let second = crate::second(&shop.reception).await;
     shop.provider.fail_next(1).await;
     let order = place_undecided(&shop).await;
     shop.provider.delay_next(10, Duration::from_secs(6)).await;

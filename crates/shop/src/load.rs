@@ -33,7 +33,7 @@ use crate::{
     books, customers::History, dir::ShopDir, part::Part, progress::Progress, state::State,
 };
 use cost::Meter;
-pub(crate) use report::Report;
+pub(crate) use report::{Report, millis};
 
 /// How long the last orders may take to become READY.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);

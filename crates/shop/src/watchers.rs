@@ -260,7 +260,7 @@ impl Bench<'_> {
             all_watch_seconds: after.as_secs_f64(),
             refused: crowd.refused() - refused,
             placed: placed.acknowledged,
-            place_max_ms: report::millis(placed.latency_us.max()),
+            place_max_ms: load::millis(placed.latency_us.max()),
             errors: placed.errors,
         })
     }

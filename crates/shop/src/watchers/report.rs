@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::{
-    load::{self, cost::Cost},
+    load::{self, cost::Cost, millis},
     part::Part,
 };
 
@@ -170,8 +170,4 @@ impl fmt::Display for Restart {
         }
         Ok(())
     }
-}
-
-pub(super) fn millis(micros: u64) -> f64 {
-    f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0
 }
